@@ -1,4 +1,4 @@
-"""Build an RTL module with Verilator and run its cocotb testbench: shared by every tests/rtl/test_*.py.
+"""Build an RTL module with Verilator and run its cocotb testbench: shared by all test_*.py here.
 
 A testbench ``tests/rtl/tb_NAME.py`` holds the cocotb tests, ``tests/rtl/test_NAME.py`` the pytest
 functions that build and run it for several parameter sets.
@@ -6,6 +6,7 @@ functions that build and run it for several parameter sets.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -20,6 +21,11 @@ def verilator_on_path() -> None:
     from hessbit.sim.toolchain import add_to_path
 
     add_to_path()
+
+
+def parameter(name: str) -> int:
+    """The module parameter ``name`` of this run, for the testbench."""
+    return int(os.environ[name])
 
 
 def run(
@@ -43,9 +49,8 @@ def run(
     verilator_on_path()
     if shutil.which("ccache"):
         os.environ.setdefault("OBJCACHE", "ccache")
-    key = hashlib.sha256(
-        repr((toplevel, sorted((parameters or {}).items()), sorted((defines or {}).items()))).encode()
-    ).hexdigest()[:10]
+    what = (toplevel, sorted((parameters or {}).items()), sorted((defines or {}).items()))
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:10]
     build = ROOT / "build" / "cocotb" / f"{toplevel}-{key}"
     files = [RTL / "hb_pkg.sv", *(RTL / s for s in sources if s != "hb_pkg.sv")]
     runner = get_runner("verilator")
@@ -59,18 +64,22 @@ def run(
         always=False,
         timescale=("1ns", "1ps"),
     )
-    results = runner.test(
-        hdl_toplevel=toplevel,
-        test_module=testbench,
-        build_dir=build,
-        test_dir=Path(__file__).parent,
-        parameters=parameters or {},
-        seed=seed,
-        test_filter=test_filter,
-        results_xml=str(build / f"results-{testbench}-{seed}.xml"),
-        extra_env={k: str(v) for k, v in (parameters or {}).items()},
-    )
-    tests, failures = get_results(Path(results))
+    results = build / f"results-{testbench}-{seed}.xml"
+    # Under pytest the runner exits where a test failed; the results file says which way it went.
+    with contextlib.suppress(SystemExit):
+        runner.test(
+            hdl_toplevel=toplevel,
+            test_module=testbench,
+            build_dir=build,
+            test_dir=Path(__file__).parent,
+            parameters=parameters or {},
+            seed=seed,
+            test_filter=test_filter,
+            results_xml=str(results),
+            extra_env={k: str(v) for k, v in (parameters or {}).items()},
+        )
+    assert results.exists(), f"{testbench} did not finish"
+    tests, failures = get_results(results)
     assert tests > 0, f"{testbench} ran no test"
     if expect_failure:
         assert failures > 0, f"{testbench} did not notice the seeded fault"

@@ -1,0 +1,1 @@
+"""Bit-exact Python twins of the RTL modules."""
