@@ -47,6 +47,8 @@ def system_verilog() -> str:
         ("BODY_BITS", body),
         ("N_ENGINES", len(isa.Engine)),
         ("LOG_ENTRIES", isa.LOG_ENTRIES),
+        *((f"{o.name}_BITS", sum(f.bits for f in fs)) for o, fs in isa.LAYOUT.items() if fs),
+        ("OUTPUT_BITS", sum(f.bits for f in isa.OUTPUT)),
     ):
         lines.append(f"  localparam int {name} = {value};")
     lines.append("")

@@ -9,6 +9,11 @@ package hb_pkg;
   localparam int BODY_BITS = 896;
   localparam int N_ENGINES = 6;
   localparam int LOG_ENTRIES = 256;
+  localparam int LOAD_BITS = 112;
+  localparam int CONV_BITS = 443;
+  localparam int POOL_BITS = 338;
+  localparam int STORE_BITS = 86;
+  localparam int OUTPUT_BITS = 221;
 
   localparam logic [7:0] OP_LOAD = 8'd1;
   localparam logic [7:0] OP_CONV = 8'd2;
