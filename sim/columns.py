@@ -1,12 +1,13 @@
 """Feature maps in the activation store, and the columns that GATHER makes of them.
 
-The activation store is kept as an array of bits, ``(2, half_words, W)`` of uint8 (0 or 1): half, word
-offset, lane. :mod:`docs/microarchitecture.md` defines the layouts.
+The activation store is kept as an array of bits, ``(2, half_words, W)`` of uint8 (0 or 1):
+half, word offset, lane. ``docs/microarchitecture.md`` defines the layouts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from hessbit.hw.config import PACK_LANES, AcceleratorConfig
 
 Bits = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Values = NDArray[np.integer[Any]]
 
 HALF_BIT = 15
 OFFSET_MASK = (1 << HALF_BIT) - 1
@@ -31,7 +33,7 @@ def row_words(lanes: int, bits: int, word: int) -> int:
     return -(-lanes // word) * bits
 
 
-def map_to_words(values: NDArray[np.integer], bits: int, word: int) -> Bits:
+def map_to_words(values: Values, bits: int, word: int) -> Bits:
     """Lay an integer feature map out as words of the activation store.
 
     Parameters
@@ -61,18 +63,20 @@ def map_to_words(values: NDArray[np.integer], bits: int, word: int) -> Bits:
 
 
 def words_to_map(words: Bits, shape: tuple[int, int, int], bits: int) -> Ints:
-    """The feature map of ``shape`` (H, W, C) that :func:`map_to_words` would lay out as ``words``."""
+    """The feature map of ``shape`` (H, W, C) in ``words``, the inverse of :func:`map_to_words`."""
     height, width, channels = shape
     word = words.shape[1]
     n = -(-width * channels // word)
     if words.shape[0] != height * n * bits:
-        raise ShapeError(f"a map {shape} of {bits} bits has {height * n * bits} words, not {len(words)}")
+        raise ShapeError(
+            f"a map {shape} of {bits} bits has {height * n * bits} words, not {len(words)}"
+        )
     planes = words.reshape(height, n, bits, word).astype(np.int64)
-    values = (planes << np.arange(bits).reshape(1, 1, bits, 1)).sum(axis=2)
+    values: Ints = (planes << np.arange(bits).reshape(1, 1, bits, 1)).sum(axis=2)
     return values.reshape(height, n * word)[:, : width * channels].reshape(shape)
 
 
-def write_map(store: Bits, base: int, values: NDArray[np.integer], bits: int) -> None:
+def write_map(store: Bits, base: int, values: Values, bits: int) -> None:
     """Write a feature map (H, W, C) at word address ``base`` (bit 15 is the half)."""
     words = map_to_words(values, bits, store.shape[2])
     half, offset = base >> HALF_BIT, base & OFFSET_MASK
