@@ -2,8 +2,8 @@
 // read R consecutive entries at a time by REQUANT. One array per requantiser lane, so each is a
 // simple dual-port memory.
 //
-// Latency: read data 1 cycle after rd_en_i, held while rd_en_i is low. Throughput: one write and one
-// read a cycle. A read of the row written in the same cycle returns the old entry. Addresses
+// Latency: read data 1 cycle after rd_en_i, held while rd_en_i is low. Throughput: one write and
+// one read a cycle. A read of the row written in the same cycle returns the old entry. Addresses
 // beyond ParamChannels wrap (the compiler never makes them).
 module hb_param_mem
   import hb_pkg::*;
@@ -33,13 +33,14 @@ module hb_param_mem
   localparam int RowBits = (Rows > 1) ? $clog2(Rows) : 1;
   localparam int LaneBits = $clog2(R);
 
-  wire [15:0] wrow = waddr_i >> LaneBits;
+  logic [RowBits-1:0] wrow;
+  assign wrow = RowBits'(waddr_i >> LaneBits);
 
   for (genvar r = 0; r < R; r++) begin : gen_lane
     param_t mem[Rows];
     param_t data_q;
     always_ff @(posedge clk_i) begin
-      if (we_i && (int'(waddr_i) % R == r)) mem[wrow[RowBits-1:0]] <= wdata_i;
+      if (we_i && (int'(waddr_i) % R == r)) mem[wrow] <= wdata_i;
       if (rd_en_i) data_q <= mem[rd_addr_i[RowBits-1:0]];
     end
 `ifdef HB_FAULT_PARAM_MEM
