@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hessbit.rtl
-import hessbit.sim.toolchain as toolchain
 from hessbit.errors import SimulationError
 from hessbit.hw.config import AcceleratorConfig
+from hessbit.sim import toolchain
 
 _LIBRARY = "libhessbit_sim.so"
 _HARNESS = Path(__file__).with_name("harness.cpp")
@@ -118,12 +118,14 @@ def build_model(config: AcceleratorConfig, *, trace: bool = False) -> Path:
     if (folder / _LIBRARY).exists():
         return folder / _LIBRARY
     folder.parent.mkdir(parents=True, exist_ok=True)
-    print(f"building the RTL simulator of {config.name} (once, minutes at most) ...", file=sys.stderr)
+    print(
+        f"building the RTL simulator of {config.name} (once, minutes at most) ...", file=sys.stderr
+    )
     work = Path(tempfile.mkdtemp(prefix=f"{config.name}-building-", dir=folder.parent))
     log = folder.parent / f"{folder.name}.log"
     command = [
-        str(binary), *_VERILATOR_FLAGS, *flags, "-CFLAGS", _C_FLAGS, "-LDFLAGS", "-shared -Wl,-Bsymbolic",
-        "-j", str(min(os.cpu_count() or 1, 8)), "-Mdir", str(work), "-o", _LIBRARY,
+        str(binary), *_VERILATOR_FLAGS, *flags, "-CFLAGS", _C_FLAGS,
+        "-LDFLAGS", "-shared -Wl,-Bsymbolic", "-j", str(min(os.cpu_count() or 1, 8)), "-Mdir", str(work), "-o", _LIBRARY,
         *(str(p) for p in sources), str(_HARNESS),
     ]  # fmt: skip
     environment = dict(os.environ)
@@ -217,23 +219,28 @@ class RtlSimulator:
         self._sim: int = self._lib.hb_new(memory_base, memory_bytes, path)
         self._close = weakref.finalize(self, self._lib.hb_free, self._sim)
         raw = (ctypes.c_uint8 * memory_bytes).from_address(self._lib.hb_memory(self._sim))
-        self.memory: NDArray[np.uint8] = np.frombuffer(raw, np.uint8)
+        self.memory: NDArray[np.uint8] = np.ctypeslib.as_array(raw)
         self.set_ddr(ddr or DdrModel())
         self.reset()
 
     def close(self) -> None:
-        """Free the model and its memory (and finish the waveform); views of the memory die with it."""
+        """Free the model and its memory, finish the waveform; views of the memory die with it."""
         self._close()
 
     def set_ddr(self, ddr: DdrModel) -> None:
         """Change the timing of the DDR."""
         rate = ddr.bytes_per_cycle(self.config.clk_mhz)
         self._lib.hb_configure(
-            self._sim, ddr.latency_cycles, rate.numerator, rate.denominator, ddr.stall_percent, ddr.seed
+            self._sim,
+            ddr.latency_cycles,
+            rate.numerator,
+            rate.denominator,
+            ddr.stall_percent,
+            ddr.seed,
         )
 
     def inject(self, *, error_at: tuple[int, int] | None = None, dead: bool = False) -> None:
-        """Make the addresses ``error_at`` (first, last + 1) answer SLVERR, or the whole bus silent."""
+        """Let addresses ``error_at`` (first, last + 1) answer SLVERR, or the bus fall silent."""
         lo, hi = error_at or (0, 0)
         self._lib.hb_fault(self._sim, lo, hi, int(dead))
 
@@ -242,7 +249,7 @@ class RtlSimulator:
         self._lib.hb_reset(self._sim)
 
     def write(self, offset: int, value: int) -> None:
-        """Write a control register; SimulationError when the bus answers with an error or not at all."""
+        """Write a control register; SimulationError on an error response or none."""
         self._check(self._lib.hb_write(self._sim, offset, value & 0xFFFFFFFF), "write", offset)
 
     def read(self, offset: int) -> int:
@@ -254,7 +261,9 @@ class RtlSimulator:
     @staticmethod
     def _check(response: int, what: str, offset: int) -> None:
         if response:
-            answer = "no answer" if response < 0 else _RESPONSES.get(response, f"response {response}")
+            answer = (
+                "no answer" if response < 0 else _RESPONSES.get(response, f"response {response}")
+            )
             raise SimulationError(f"register {what} at 0x{offset:03x}: {answer}")
 
     def run(self, cycles: int) -> int:
