@@ -8,8 +8,8 @@
 // Latency: 5 cycles from the command to the first fetch, 5 from a beat's last grant to its result.
 // Throughput: one tap a cycle (also those outside). Overflow: none in the sums (24 bits hold 255 x
 // 255 x 255); the queue has room for every beat whose last tap was issued. done_o comes 2 cycles
-// after the last beat was taken. Assumes npix, n_groups, out_w, kh, kw of at least 1; in_c and out_c0
-// multiples of R; rows of fewer than 2^16 lanes.
+// after the last beat was taken. Assumes npix, n_groups, out_w, kh, kw of at least 1; in_c and
+// out_c0 multiples of R; rows of fewer than 2^16 lanes.
 module hb_pool
   import hb_pkg::*;
 #(
@@ -49,7 +49,7 @@ module hb_pool
 
   localparam int WordBits = $clog2(W);
   localparam int RBits = $clog2(R);
-  localparam int SelBits = WordBits - RBits;
+  localparam int SelBits = (W > R) ? WordBits - RBits : 1;
   localparam int SumBits = 24;
   localparam int Depth = 16;  // of the result queue; 8 would just hide the latency
   localparam int CreditBits = $clog2(Depth + 1);
@@ -167,10 +167,17 @@ module hb_pool
 
   logic a_valid_q, b_valid_q, b_go, t1_valid_q, t2_valid_q, e_valid_q, f_valid_q;
   logic [14:0] a_row_q, b_offset_q;
-  logic [Bits-1:0] a_lane_q;
+  logic [Bits-1:0] lane;
+  logic [Bits-WordBits-1:0] a_word_q;
+  logic [SelBits-1:0] a_sel_q;
   logic a_in_map_q, a_first_q, a_last_q;
   tag_t b_q, t1_q, t2_q;
 
+  function automatic logic [SelBits-1:0] granule(input logic [WordBits-1:0] at);
+    granule = (W > R) ? SelBits'(at >> RBits) : '0;
+  endfunction
+
+  assign lane = walk_x[1] + tap_lane_q + Bits'(chan);
   assign rd_valid_o = b_valid_q && b_q.in_map;
   assign rd_addr_o = {cmd_q.in_base[15], b_offset_q};
   assign b_go = !b_valid_q || !b_q.in_map || rd_ready_i;
@@ -206,18 +213,15 @@ module hb_pool
     end
     if (a_free) begin
       a_row_q <= walk_y[1][14:0] + tap_row_q[14:0];
-      a_lane_q <= walk_x[1] + tap_lane_q + Bits'(chan);
+      a_word_q <= lane[Bits-1:WordBits];
+      a_sel_q <= granule(lane[WordBits-1:0]);
       a_in_map_q <= in_map;
       a_first_q <= first_tap;
       a_last_q <= last_tap;
     end
     if (b_go) begin
-      b_offset_q <= cmd_q.in_base[14:0] + a_row_q +
-          15'(a_lane_q[Bits-1:WordBits]) * 15'(cmd_q.ab);
-      b_q <= '{
-          in_map: a_in_map_q, first: a_first_q, last: a_last_q,
-          sel: a_lane_q[WordBits-1:RBits]
-      };
+      b_offset_q <= cmd_q.in_base[14:0] + a_row_q + 15'(a_word_q) * 15'(cmd_q.ab);
+      b_q <= '{in_map: a_in_map_q, first: a_first_q, last: a_last_q, sel: a_sel_q};
     end
     t1_q <= b_q;
     t2_q <= t1_q;

@@ -19,8 +19,8 @@ module hb_skip
     input logic clk_i,
     input logic rst_ni,
     input logic start_i,
-    // Stable from start_i until the last bytes are taken. The waiver: only the residual's fields and
-    // the loop bounds are used.
+    // Stable from start_i until the last bytes are taken. The waiver: only the residual's fields
+    // and the loop bounds are used.
     /* verilator lint_off UNUSEDSIGNAL */
     input requant_t cmd_i,
     /* verilator lint_on UNUSEDSIGNAL */
