@@ -1,0 +1,254 @@
+// Data side of GATHER: shifts what the activation store returns so that a chunk starts at lane 0, puts
+// the zero point in lanes outside the map, appends the chunk to the pixel's words at the next
+// multiple of 16 lanes and writes full words through port A. A pixel's last word goes the same way
+// where it fits, else (zero filled) through port B one cycle later (two for more than four planes,
+// when port A is still busy with the same column); the next pixel goes on meanwhile.
+// Latency: first write 6 cycles after the token (7 for the second quad). Throughput: a token a cycle;
+// never stalls. Overflow: a column of more than ColRows/2 rows runs into the other buffer; the
+// compiler never makes one.
+module hb_gather_align #(
+    parameter int Dn      = 4,   // pixels of a tile, 2..16
+    parameter int W       = 32,  // lanes of a word: 16, 32 or 64
+    parameter int ColRows = 512  // rows of a column memory, both buffers together
+) (
+    input  logic                       clk_i,
+    input  logic                       rst_ni,
+    // of the instruction, constant while it runs
+    input  logic [                3:0] ab_i,
+    input  logic [                7:0] zp_i,
+    input  logic [$clog2(ColRows)-1:0] kwords_i,
+    // tokens, see hb_gather_addr; the data comes two cycles later
+    input  logic                       tok_valid_i,
+    input  logic                       tok_second_i,
+    input  logic [      $clog2(W)-1:0] tok_off_i,
+    input  logic [        $clog2(W):0] tok_lo_i,
+    input  logic [        $clog2(W):0] tok_hi_i,
+    input  logic [        $clog2(W):0] tok_len_i,
+    input  logic                       tok_pix_end_i,
+    input  logic                       tok_tile_end_i,
+    input  logic                       tok_instr_end_i,
+    input  logic [     $clog2(Dn)-1:0] tok_col_i,
+    input  logic                       tok_buf_i,
+    input  logic [            8*W-1:0] rd_data_i,
+    // column memory
+    output logic                       a_we_o,
+    output logic [     $clog2(Dn)-1:0] a_col_o,
+    output logic [$clog2(ColRows)-1:0] a_row_o,
+    output logic                       a_odd_o,
+    output logic [            4*W-1:0] a_data_o,
+    output logic                       b_we_o,
+    output logic [     $clog2(Dn)-1:0] b_col_o,
+    output logic [$clog2(ColRows)-1:0] b_row_o,
+    output logic                       b_odd_o,
+    output logic [            4*W-1:0] b_data_o,
+    output logic                       tile_done_o,
+    output logic                       done_o
+);
+
+  localparam int OffBits = $clog2(W);
+  localparam int ColBits = $clog2(Dn);
+  localparam int RowBits = $clog2(ColRows);
+  localparam int Units = W / 16;  // 16-lane units of a word
+
+  typedef logic [3:0][W-1:0] quad_t;  // four planes of a word
+  typedef struct packed {
+    logic pix_end;
+    logic tile_end;
+    logic instr_end;
+    logic [ColBits-1:0] col;
+    logic tile_buf;
+    logic [2:0] units;
+  } place_t;
+  typedef struct packed {
+    logic [OffBits-1:0] off;
+    logic [OffBits:0] lo;
+    logic [OffBits:0] hi;
+    logic [OffBits:0] len;
+    place_t place;
+  } meta_t;
+
+  logic two;
+  assign two = ab_i > 4'd4;
+
+  // ---- wait for the data
+  logic t1_valid_q, t2_valid_q, t1_second_q, t2_second_q;
+  meta_t t1_q, t2_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      t1_valid_q <= 1'b0;
+      t2_valid_q <= 1'b0;
+    end else begin
+      t1_valid_q <= tok_valid_i;
+      t2_valid_q <= t1_valid_q;
+    end
+    t1_second_q <= tok_second_i;
+    t1_q <= '{
+        off: tok_off_i, lo: tok_lo_i, hi: tok_hi_i, len: tok_len_i,
+        place: '{
+            pix_end: tok_pix_end_i, tile_end: tok_tile_end_i, instr_end: tok_instr_end_i,
+            col: tok_col_i, tile_buf: tok_buf_i, units: 3'((8'(tok_len_i) + 8'd15) >> 4)
+        }
+    };
+    t2_second_q <= t1_second_q;
+    t2_q <= t1_q;
+  end
+
+  // ---- choose words: this word (lo) and the next one (hi) of each plane of a quad
+  logic [7:0][W-1:0] words, first_q;
+  logic emit, second_quad_q, f1_valid_q, f1_quad_q;
+  logic [1:0] skip;  // ab - 1 for up to four planes
+  quad_t near_hi, f1_lo_q, f1_hi_q, late_hi_q;
+  meta_t f1_q;
+  assign words = rd_data_i;
+  assign emit  = t2_valid_q && (!two || t2_second_q);
+  assign skip  = ab_i[1:0] - 2'd1;
+
+  always_comb begin
+    near_hi = '0;
+    for (int p = 0; p < 4; p++) begin
+      for (int x = 0; x < 4; x++) if (skip == 2'(x)) near_hi[p] = words[p+1+x];
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      second_quad_q <= 1'b0;
+      f1_valid_q    <= 1'b0;
+    end else begin
+      second_quad_q <= emit && two;
+      f1_valid_q    <= emit || second_quad_q;
+    end
+    if (t2_valid_q && !t2_second_q) first_q <= words;
+    if (emit) begin
+      f1_q      <= t2_q;
+      f1_quad_q <= 1'b0;
+      f1_lo_q   <= two ? first_q[3:0] : words[3:0];
+      f1_hi_q   <= two ? words[3:0] : near_hi;
+      late_hi_q <= words[7:4];
+    end else begin
+      f1_quad_q <= 1'b1;
+      f1_lo_q   <= first_q[7:4];
+      f1_hi_q   <= late_hi_q;
+    end
+  end
+
+  // ---- shift, and masks of lanes inside and outside the map
+  logic f2_valid_q, f2_quad_q;
+  place_t f2_q;
+  quad_t f2_data_q;
+  logic [W-1:0] f2_in_q, f2_out_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) f2_valid_q <= 1'b0;
+    else f2_valid_q <= f1_valid_q;
+    f2_quad_q <= f1_quad_q;
+    f2_q      <= f1_q.place;
+    for (int p = 0; p < 4; p++) f2_data_q[p] <= W'({f1_hi_q[p], f1_lo_q[p]} >> f1_q.off);
+    for (int i = 0; i < W; i++) begin
+      automatic logic [OffBits:0] n = (OffBits + 1)'(i);
+`ifdef HB_FAULT_GATHER
+      automatic logic in_map = n >= f1_q.lo && n <= f1_q.hi;
+`else
+      automatic logic in_map = n >= f1_q.lo && n < f1_q.hi;
+`endif
+      f2_in_q[i]  <= n < f1_q.len && in_map;
+      f2_out_q[i] <= n < f1_q.len && !in_map;
+    end
+  end
+
+  // ---- zero points; planes that the map does not have are zero
+  logic f3_valid_q, f3_quad_q;
+  place_t f3_q;
+  quad_t f3_data_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) f3_valid_q <= 1'b0;
+    else f3_valid_q <= f2_valid_q;
+    f3_quad_q <= f2_quad_q;
+    f3_q      <= f2_q;
+    for (int p = 0; p < 4; p++) begin
+      if ({1'b0, f2_quad_q, 2'(p)} < ab_i) begin
+        f3_data_q[p] <= (f2_data_q[p] & f2_in_q) | (f2_out_q & {W{zp_i[{f2_quad_q, 2'(p)}]}});
+      end else f3_data_q[p] <= '0;
+    end
+  end
+
+  // ---- append to the pixel's words
+  logic [2:0] fill_q;  // 16-lane units of the unfinished word
+  logic [RowBits-1:0] k_q, row;
+  logic [3:0] total;
+  logic full, flush, last_quad;
+  quad_t [1:0] rest_q;  // unfinished word of each quad; meaningless where fill_q is 0
+  quad_t word, over;
+
+  assign total     = 4'(fill_q) + 4'(f3_q.units);
+  assign full      = total >= 4'(Units);
+  assign flush     = f3_q.pix_end && total > 4'(Units);
+  assign last_quad = !two || f3_quad_q;
+  assign row = k_q + (f3_quad_q ? kwords_i : '0) + (f3_q.tile_buf ? RowBits'(ColRows / 2) : '0);
+
+  always_comb begin
+    for (int p = 0; p < 4; p++) begin
+      {over[p], word[p]} = (2 * W)'(f3_data_q[p]) << {fill_q, 4'd0};
+      if (fill_q != '0) word[p] |= rest_q[f3_quad_q][p];
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      fill_q <= '0;
+      k_q    <= '0;
+    end else if (f3_valid_q && last_quad) begin
+      fill_q <= f3_q.pix_end ? '0 : 3'(full ? total - 4'(Units) : total);
+      k_q    <= f3_q.pix_end ? '0 : k_q + RowBits'(full);
+    end
+    if (f3_valid_q) rest_q[f3_quad_q] <= full ? over : word;
+  end
+
+  // ---- port A
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) a_we_o <= 1'b0;
+    else a_we_o <= f3_valid_q && (full || f3_q.pix_end);
+    a_col_o  <= f3_q.col;
+    a_row_o  <= row;
+    a_odd_o  <= k_q[0];
+    a_data_o <= word;
+  end
+
+  // ---- port B: the row after that of port A, from the unfinished word
+  logic l1_valid_q, l2_valid_q, l1_quad_q, l2_quad_q, l2_odd_q;
+  logic [ColBits-1:0] l2_col_q;
+  logic [RowBits-1:0] l2_row_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      l1_valid_q <= 1'b0;
+      l2_valid_q <= 1'b0;
+      b_we_o     <= 1'b0;
+    end else begin
+      l1_valid_q <= f3_valid_q && flush;
+      l2_valid_q <= l1_valid_q;
+      b_we_o     <= two ? l2_valid_q : l1_valid_q;
+    end
+    l1_quad_q <= f3_quad_q;
+    l2_quad_q <= l1_quad_q;
+    l2_col_q  <= a_col_o;
+    l2_row_q  <= a_row_o + 1'b1;
+    l2_odd_q  <= !a_odd_o;
+    b_col_o   <= two ? l2_col_q : a_col_o;
+    b_row_o   <= two ? l2_row_q : a_row_o + 1'b1;
+    b_odd_o   <= two ? l2_odd_q : !a_odd_o;
+    b_data_o  <= rest_q[two?l2_quad_q : 1'b0];
+  end
+
+  // ---- a tile is complete with the last write that port B can still make
+  logic [2:0] instr_q;
+  logic [1:0] tile_q;
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      {tile_done_o, tile_q} <= '0;
+      {done_o, instr_q}     <= '0;
+    end else begin
+      {tile_done_o, tile_q} <= {tile_q, f3_valid_q && last_quad && f3_q.tile_end};
+      {done_o, instr_q}     <= {instr_q, f3_valid_q && last_quad && f3_q.instr_end};
+    end
+  end
+
+endmodule
