@@ -25,7 +25,7 @@ The way of the data, each step usable alone on files:
   checkpoint --analyze--> curvature.json, sensitivity.json
              --allocate--> bits.json --quantize--> model.hbq
              --export--> model.onnx, model.int.onnx
-             --compile--> model.hba --simulate--> outputs, cycles
+             --compile--> model.hbit --simulate--> outputs, cycles
                                     --run--> the same on a board
 
 `hessbit demo` does all of it on the network that ships with hessbit."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hessbit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hessbit.cli._ui import Ui
     from hessbit.files import Images
     from hessbit.quant import BitAssignment, FloatGraph
 
@@ -199,3 +200,54 @@ def parse_budgets(items: list[str], reference: Any) -> dict[str, float]:
         out[f"max_{kind}"] = value * float(getattr(reference, kind)) if share else value
     return out
 
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """``--images --count --out`` of commands that run a compiled model."""
+    parser.add_argument(
+        "--images", metavar="NPZ",
+        help="images uint8 (N, H, W, C) and perhaps labels (default: the test images that ship)",
+    )  # fmt: skip
+    parser.add_argument("--count", type=positive, metavar="N", help="take the first N images only")
+    parser.add_argument("--out", metavar="FILE.npy", help="write the output integers")
+
+
+def images(args: argparse.Namespace) -> Images:
+    """The images that ``--images`` and ``--count`` name."""
+    from hessbit.files import load_images
+
+    return load_images(args.images or asset(TEST_IMAGES), args.count)
+
+
+def conclude(
+    args: argparse.Namespace, ui: Ui, result: dict[str, Any], outputs: Any, labels: Any, expected: Any
+) -> dict[str, Any]:
+    """Compare outputs with the integer model, say the accuracy, write them; the result for JSON.
+
+    Raises
+    ------
+    SimulationError
+        When an image's outputs differ from the integer model.
+    """
+    from hessbit import flow
+    from hessbit.errors import SimulationError
+    from hessbit.files import write_npy
+
+    outputs = outputs.reshape(len(outputs), -1)
+    if expected is not None:
+        same = int((outputs == expected.reshape(outputs.shape)).all(1).sum())
+        result["identical_images"] = same
+        if same != len(outputs):
+            raise SimulationError(
+                f"{len(outputs) - same} of {len(outputs)} images differ from the integer model of {args.model}"
+            )
+        ui.say(f"{same} of {len(outputs)} images identical to the integer model")
+    if labels is not None:
+        result["accuracy"] = flow.accuracy(outputs, labels)
+        ui.say(f"accuracy {result['accuracy']:.2f} % on {len(outputs)} images")
+    if args.out:
+        write_npy(args.out, outputs)
+        result["files"] = [str(args.out)]
+        ui.say(f"wrote {args.out}")
+    elif labels is None:
+        ui.say("classes: " + " ".join(str(c) for c in outputs.argmax(1)))
+    return result
