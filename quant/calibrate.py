@@ -102,7 +102,7 @@ def observe(
 def quantize_values(x: Doubles, scale: float, zero_point: int, bits: int) -> Doubles:
     """Quantise and dequantise: round half up, clamp to ``0 .. 2^bits - 1``."""
     q = np.clip(np.floor(x / scale + 0.5) + zero_point, 0, 2**bits - 1)
-    return (q - zero_point) * scale
+    return np.asarray((q - zero_point) * scale)
 
 
 def _affine(low: float, high: float, bits: int) -> tuple[float, int]:
@@ -171,7 +171,7 @@ def round_weights(weight: Doubles, scale: Doubles, bits: int) -> Doubles:
     if bits == 1:
         return np.where(weight >= 0, 1.0, -1.0)
     limit = weight_limit(bits)
-    return np.clip(np.floor(weight / scale[:, None] + 0.5), -limit, limit)
+    return np.asarray(np.clip(np.floor(weight / scale[:, None] + 0.5), -limit, limit))
 
 
 def weight_scales(weight: Doubles, bits: int, observer: str = "mse") -> Doubles:

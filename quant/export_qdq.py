@@ -11,9 +11,14 @@ Form, for a layer called ``L`` (names of nodes are those of tensors without the 
 
 * Weights: native INT2, INT4 and INT8 initializers; int8 with ``Clip(-l, l)`` for 3, 5, 6 and 7 bits,
   ``l = 2^(b-1) - 1``, and for 1 bit, with ``l = 1`` and no zeros among the values.
-* Exception: a 2-bit convolution between two 8-bit tensors is int8 with ``Clip(-2, 1)``:
-  onnxruntime 1.32 would fuse it to a QLinearConv, which has no 2-bit form, and refuse the file.
 * Activations: native UINT2, UINT4, UINT8; uint8 with ``Clip(0, 2^b - 1)`` for the other widths.
+* Exceptions, because onnxruntime 1.32 would fuse the nodes to one of its 8-bit kernels, which has no
+  such form, and refuse the file; all without a residual addition:
+
+  1. a convolution whose input and output are both UINT2 or both UINT4, with weights that are not
+     INT4: its output is uint8 with ``Clip``; so is that of an average pool from UINT2 to UINT2;
+  2. the input and output of a max pool are uint8 with ``Clip``, never UINT2 or UINT4;
+  3. 2-bit weights of a convolution between two tensors stored as uint8 are int8 with ``Clip(-2, 1)``.
 * Pools: X.dq --GlobalAveragePool | AveragePool | MaxPool--> L.acc, then as above. A linear layer
   behind ``(C, H, W)`` reads X.dq through Flatten (``L.flat``).
 * The last DequantizeLinear (or a Flatten behind it) makes ``output``. Opset 21, or 25 where a 2-bit
@@ -53,7 +58,8 @@ def export_qdq(model: QuantizedModel, path: str | Path) -> None:
     """
     g = GraphBuilder()
     tensors = model.qtensors
-    _requantize(g, "input", tensors["input"], "input.dq")
+    kinds = storage_types(model)
+    _requantize(g, "input", tensors["input"], kinds["input"], "input.dq")
     last = model.output
     final = "output.map" if model.flatten_output else "output"
     dq = {name: f"{name}.dq" for name in tensors}
@@ -62,14 +68,18 @@ def export_qdq(model: QuantizedModel, path: str | Path) -> None:
     for r in model.regions:
         x, y = tensors[r.input], tensors[r.name]
         if r.is_layer:
-            value = _layer(g, r, x, y, dq)
+            native = r.weight_bits in INT and not (
+                r.kind == "conv" and r.weight_bits == 2 and r.skip is None
+                and kinds[r.input] == kinds[r.name] == TensorProto.UINT8
+            )  # fmt: skip
+            value = _layer(g, r, x, dq[r.input], native)
         else:
             value = _pool(g, r, x, dq[r.input])
         if r.skip is not None:
             value = g.node("Add", [value, dq[r.skip]], f"{r.name}.sum", f"{r.name}/Add")
         if r.relu:
             value = g.node("Relu", [value], f"{r.name}.relu", f"{r.name}/Relu")
-        _requantize(g, value, y, dq[r.name])
+        _requantize(g, value, y, kinds[r.name], dq[r.name])
     shape = tensors[last].shape
     if model.flatten_output:
         g.node("Flatten", [final], "output", "output/Flatten", axis=1)
@@ -82,12 +92,26 @@ def export_qdq(model: QuantizedModel, path: str | Path) -> None:
     )
 
 
-def _requantize(g: GraphBuilder, value: str, t: QTensor, out: str) -> None:
-    kind = UINT.get(t.bits, TensorProto.UINT8)
+def storage_types(model: QuantizedModel) -> dict[str, int]:
+    """Onnx type of every stored tensor; see the exceptions at the head of this module."""
+    kinds = {name: int(UINT.get(t.bits, TensorProto.UINT8)) for name, t in model.qtensors.items()}
+    for r in model.regions:
+        if r.kind == "maxpool":
+            kinds[r.input] = kinds[r.name] = int(TensorProto.UINT8)
+    for r in model.regions:
+        fused = (r.kind == "conv" and r.weight_bits != 4 and r.skip is None) or (
+            r.kind == "avgpool" and kinds[r.name] == TensorProto.UINT2
+        )
+        if fused and kinds[r.input] == kinds[r.name]:
+            kinds[r.name] = int(TensorProto.UINT8)
+    return kinds
+
+
+def _requantize(g: GraphBuilder, value: str, t: QTensor, kind: int, out: str) -> None:
     scale = g.constant(f"{t.name}.scale", np.float32(t.scale))
     zp = g.packed(f"{t.name}.zp", t.zero_point, kind)
     q = g.node("QuantizeLinear", [value, scale, zp], f"{t.name}.q", f"{t.name}/Q")
-    if t.bits not in UINT:
+    if kind == TensorProto.UINT8 and t.bits < 8:
         lo = g.constant("clip.0", np.uint8(0))
         hi = g.constant(f"clip.{t.hi}", np.uint8(t.hi))
         q = g.node("Clip", [q, lo, hi], f"{t.name}.clip", f"{t.name}/Clip")
@@ -109,16 +133,13 @@ def _weight(g: GraphBuilder, r: QRegion, native: bool) -> str:
     return g.node("DequantizeLinear", [q, scale, zp], f"{name}.dq", f"{name}/DQ", axis=0)
 
 
-def _layer(g: GraphBuilder, r: QRegion, x: QTensor, y: QTensor, dq: dict[str, str]) -> str:
+def _layer(g: GraphBuilder, r: QRegion, x: QTensor, source: str, native: bool) -> str:
     assert r.weight_scale is not None and r.bias is not None
-    refused = r.kind == "conv" and r.weight_bits == 2 and x.bits not in (2, 4) and (
-        y.bits not in (2, 4))
-    weight = _weight(g, r, native=r.weight_bits in INT and not refused)
+    weight = _weight(g, r, native)
     bias = g.constant(f"{r.name}.bias", r.bias)
     scale = (r.weight_scale.astype(np.float64) * x.scale).astype(np.float32)
     scale_name = g.constant(f"{r.name}.bias.scale", scale)
     bias = g.node("DequantizeLinear", [bias, scale_name], f"{bias}.dq", f"{bias}/DQ", axis=0)
-    source = dq[r.input]
     if r.kind == "linear":
         if len(x.shape) == 3:
             source = g.node("Flatten", [source], f"{r.name}.flat", f"{r.name}/Flatten", axis=1)

@@ -130,9 +130,9 @@ class _Building:
     """A region under construction: its layer, and the additions and ReLU that joined it."""
 
     def __init__(self, node: RawNode) -> None:
-        self.node, self.skip, self.relu = node, None, False
-        self.skip: str | None
-        self.value = node.name  # the captured value that the region stands for so far
+        self.node = node
+        self.skip: str | None = None
+        self.relu = False
 
 
 def fuse(nodes: list[RawNode], output: str, in_shape: tuple[int, int, int]) -> FloatGraph:

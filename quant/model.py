@@ -173,7 +173,9 @@ def _windows(x: Bytes, r: QRegion) -> Bytes:
     """Pooling windows of ``(N, H, W, C)`` as ``(N, H_out, W_out, C, KH, KW)``, padded with 0."""
     ph, pw = r.padding
     padded = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
-    view = np.lib.stride_tricks.sliding_window_view(padded, r.kernel, axis=(1, 2))
+    view: Bytes = np.lib.stride_tricks.sliding_window_view(  # type: ignore[call-overload]
+        padded, r.kernel, axis=(1, 2)
+    )
     windows: Bytes = view[:, :: r.stride[0], :: r.stride[1]]
     return windows
 
@@ -230,7 +232,7 @@ class QuantizedModel:
         """The stored output of one region for its stored inputs, NHWC or ``(N, K)``."""
         x, qx = values[r.input], self.qtensors[r.input]
         if r.kind == "maxpool":
-            return _windows(x, r).max((-2, -1))
+            return np.asarray(_windows(x, r).max((-2, -1)), np.uint8)
         c = self.constants[r.name]
         if r.kind == "avgpool":
             acc = _windows(x, r).sum((-2, -1), dtype=np.int64)

@@ -45,4 +45,5 @@ class ResNet8(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.bn(self.conv(x)))
         y = self.block3(self.block2(self.block1(y)))
-        return self.fc(torch.flatten(self.pool(y), 1))
+        logits: torch.Tensor = self.fc(torch.flatten(self.pool(y), 1))
+        return logits
