@@ -39,7 +39,9 @@ from hessbit.hw.plan import (
 )
 
 LOOKAHEAD = 2
-"""Layers whose loads are issued before the current one."""
+"""Layers whose loads are issued before the current one: two loads each fill the queue of four."""
+LOOKAHEAD_SHARED = 4
+"""The same where one load brings all parameters and each layer needs one load of weights."""
 TAIL_TILES = 6
 """Tiles that a layer's last band has, so that the next layer can start on the bands before."""
 
@@ -126,6 +128,7 @@ class _Generator:
         self.read: dict[str, dict[Engine, int]] = defaultdict(dict)
         self.by_layer: dict[int, list[int]] = defaultdict(list)
         self.splits: dict[str, int] = {}
+        self.shared_params = False
 
     # Units ---------------------------------------------------------------------------------------
 
@@ -137,6 +140,7 @@ class _Generator:
         rows, entries = self.config.weight_rows, self.config.param_channels
         all_rows = sum(s.w_stride * g for _, _, s, g in layers if s is not None)
         all_entries = sum(g for _, _, _, g in layers) * self.config.dm
+        self.shared_params = all_entries <= entries
         units = []
         for i, op, shape, groups in layers:
             most = groups
@@ -265,10 +269,14 @@ class _Generator:
         loaded = 0
         done: list[dict[Engine, int]] = []
         for u, unit in enumerate(units):
-            while loaded < len(units) and loaded <= u + (LOOKAHEAD if u else 0):
-                if max(needs[loaded]) >= u:
-                    break
-                self._load_unit(units[loaded], needs[loaded], done)
+            ahead = (LOOKAHEAD_SHARED if self.shared_params else LOOKAHEAD) if u else 0
+            while loaded < len(units) and loaded <= u + ahead and max(needs[loaded]) < u:
+                self._load_weights(units[loaded], needs[loaded][0], done)
+                if not self.shared_params or loaded == 0:
+                    self._load_params([units[loaded]], needs[loaded][1], done)
+                elif loaded == 1:
+                    self._load_params(units[1:], -1, done)
+                units[loaded].load_done = self.count[Engine.LOAD]
                 loaded += 1
             if u == 0 and head < x.h:
                 self._load_input(head, x.h)
@@ -281,13 +289,16 @@ class _Generator:
             instructions=self.out, model=model, units=units, layer_instructions=dict(self.by_layer)
         )
 
-    def _load_unit(self, unit: Unit, needs: tuple[int, int], done: list[dict[Engine, int]]) -> None:
+    def _load_weights(self, unit: Unit, after: int, done: list[dict[Engine, int]]) -> None:
         if unit.weights is not None:
-            waits = {Engine.ARRAY: done[needs[0]][Engine.ARRAY]} if needs[0] >= 0 else {}
+            waits = {Engine.ARRAY: done[after][Engine.ARRAY]} if after >= 0 else {}
             self._load(unit, LoadKind.WEIGHTS, unit.weights, unit.w_base, waits)
-        waits = {Engine.REQUANT: done[needs[1]][Engine.REQUANT]} if needs[1] >= 0 else {}
-        self._load(unit, LoadKind.PARAMS, unit.params, unit.p_base, waits)
-        unit.load_done = self.count[Engine.LOAD]
+
+    def _load_params(self, units: list[Unit], after: int, done: list[dict[Engine, int]]) -> None:
+        """One load for neighbours in the parameter memory."""
+        waits = {Engine.REQUANT: done[after][Engine.REQUANT]} if after >= 0 else {}
+        data = np.concatenate([unit.params for unit in units])
+        self._load(units[0], LoadKind.PARAMS, data, units[0].p_base, waits)
 
     def _rows_written(self, tensor: str, last_row: int, waits: dict[Engine, int]) -> None:
         for first_row, engine, count in self.written[tensor]:
