@@ -8,7 +8,8 @@
 // Latency: 10 cycles from a beat to its write, 3 from the command to the first beat (8 with a
 // residual). Throughput: one beat a cycle, across pixels, groups and tiles. Overflow: none; the
 // whole pipeline holds while a write waits. done_o comes the cycle after the last write was
-// accepted. Assumes npix, n_groups and out_w of at least 1; out_c, out_c0 and p_base multiples of Dm; rows of fewer than 2^16 lanes.
+// accepted. Assumes npix, n_groups and out_w of at least 1; out_c, out_c0 and p_base multiples of
+// Dm; rows of fewer than 2^16 lanes.
 module hb_requant
   import hb_pkg::*;
 #(

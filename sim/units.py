@@ -88,31 +88,45 @@ def beat_order(config: AcceleratorConfig, npix: int, n_groups: int) -> tuple[Int
     return np.concatenate(pixels), np.concatenate(channels)
 
 
-def _words(
-    store: Bits, base: int, row_words: int, row: Ints, lane: Ints, bits: int, what: str
-) -> Ints:
-    """Word offsets of plane 0 within the half, checked against the size of the half."""
-    if lane.size and int(lane.max()) >= LANE_LIMIT:
-        raise SimulationError(f"lane {int(lane.max())} of {what}: a row has at most {LANE_LIMIT}")
-    offset = (base & OFFSET_MASK) + row * row_words + lane // store.shape[2] * bits
-    if offset.size and int(offset.max()) + bits > store.shape[1]:
-        raise SimulationError(
-            f"{what} reaches word {int(offset.max()) + bits - 1} of {store.shape[1]} in its half"
-        )
-    words: Ints = offset
-    return words
+@dataclass(frozen=True, kw_only=True)
+class _Map:
+    """A feature map in the store: word address, words of a row, bits, and its name in errors."""
 
+    base: int
+    row_words: int
+    bits: int
+    what: str
 
-def _read(
-    store: Bits, base: int, row_words: int, row: Ints, lane: Ints, bits: int, what: str
-) -> Ints:
-    """Unsigned values at (row, lane) of a feature map; ``row`` and ``lane`` broadcast."""
-    offset = _words(store, base, row_words, row, lane, bits, what)
-    value = np.zeros(offset.shape, np.int64)
-    at = np.broadcast_to(lane % store.shape[2], offset.shape)
-    for plane in range(bits):
-        value += store[base >> HALF_BIT, offset + plane, at].astype(np.int64) << plane
-    return value
+    def words(self, store: Bits, row: Ints, lane: Ints) -> Ints:
+        """Word offsets of plane 0 within the half, checked against the size of the half."""
+        if lane.size and int(lane.max()) >= LANE_LIMIT:
+            raise SimulationError(
+                f"lane {int(lane.max())} of {self.what}: a row has at most {LANE_LIMIT}"
+            )
+        row_start = (self.base & OFFSET_MASK) + row * self.row_words
+        offset: Ints = row_start + lane // store.shape[2] * self.bits
+        end = int(offset.max()) + self.bits if offset.size else 0
+        if end > store.shape[1]:
+            raise SimulationError(
+                f"{self.what} reaches word {end - 1} of {store.shape[1]} in its half"
+            )
+        return offset
+
+    def read(self, store: Bits, row: Ints, lane: Ints) -> Ints:
+        """Unsigned values at (row, lane), which broadcast."""
+        offset = self.words(store, row, lane)
+        value = np.zeros(offset.shape, np.int64)
+        at = np.broadcast_to(lane % store.shape[2], offset.shape)
+        for plane in range(self.bits):
+            value += store[self.base >> HALF_BIT, offset + plane, at].astype(np.int64) << plane
+        return value
+
+    def write(self, store: Bits, row: Ints, lane: Ints, value: Ints) -> None:
+        """Write unsigned values at (row, lane)."""
+        offset = self.words(store, row, lane)
+        for plane in range(self.bits):
+            bit = (value >> plane) & 1
+            store[self.base >> HALF_BIT, offset + plane, lane % store.shape[2]] = bit
 
 
 def requant_stream(
@@ -158,8 +172,12 @@ def requant_stream(
     lane = ox[:, None] * fields["out_c"] + fields["out_c0"] + np.arange(channels)
     skip = None
     if fields["skip_en"]:
-        base, words = fields["skip_base"], fields["skip_row_words"]
-        skip = _read(store, base, words, row, lane, fields["skip_bits"], "the residual")
+        skip = _Map(
+            base=fields["skip_base"],
+            row_words=fields["skip_row_words"],
+            bits=fields["skip_bits"],
+            what="the residual",
+        ).read(store, row, lane)
     y = requantize(
         acc,
         bias=params.bias[entries],
@@ -173,10 +191,12 @@ def requant_stream(
         m2=params.m2[entries],
         t=params.t[entries],
     )
-    base, words, bits = fields["out_base"], fields["out_row_words"], fields["ob"]
-    offset = _words(store, base, words, row, lane, bits, "the output")
-    for plane in range(bits):
-        store[base >> HALF_BIT, offset + plane, lane % config.word] = (y >> plane) & 1
+    _Map(
+        base=fields["out_base"],
+        row_words=fields["out_row_words"],
+        bits=fields["ob"],
+        what="the output",
+    ).write(store, row, lane, y)
 
 
 def pool_stream(config: AcceleratorConfig, fields: Mapping[str, int], store: Bits) -> Ints:
@@ -202,6 +222,12 @@ def pool_stream(config: AcceleratorConfig, fields: Mapping[str, int], store: Bit
         When an access leaves its half of the store.
     """
     npix, channels = fields["npix"], fields["n_groups"] * config.dm
+    source = _Map(
+        base=fields["in_base"],
+        row_words=fields["in_row_words"],
+        bits=fields["ab"],
+        what="the pooled map",
+    )
     oy, ox = pixel_positions(fields, np.arange(npix, dtype=np.int64))
     channel = fields["out_c0"] + np.arange(channels, dtype=np.int64)
     total = np.zeros((npix, channels), np.int64)
@@ -211,10 +237,7 @@ def pool_stream(config: AcceleratorConfig, fields: Mapping[str, int], store: Bit
             ix = ox * fields["stride_x"] + fields["x0"] + kx
             there = (iy >= 0) & (iy < fields["in_h"]) & (ix >= 0) & (ix < fields["in_w"])
             lane = ix[there, None] * fields["in_c"] + channel
-            value = _read(
-                store, fields["in_base"], fields["in_row_words"], iy[there, None], lane,
-                fields["ab"], "the pooled map",
-            )  # fmt: skip
+            value = source.read(store, iy[there, None], lane)
             if fields["pool_op"] == PoolOp.MAX:
                 total[there] = np.maximum(total[there], value)
             else:
