@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ T = TypeVar("T")
 
 _OFFSET = {r.name: r.offset for r in REGISTERS}
 _START, _SOFT_RESET = 1, 2
-_DONE, _ERROR = 2, 4  # STATUS
+_BUSY, _DONE, _ERROR = 1, 2, 4  # STATUS
+_RESET_S = 1.0
 _IRQ_ALL = 3
 
 _ADVICE = {
@@ -155,7 +157,7 @@ class Accelerator:
         self._model = self._buffer(artifact.model)
         self._input = self._buffer(np.zeros(artifact.input.bytes, np.uint8))
         self._output = self._buffer(np.zeros(artifact.output.bytes, np.uint8))
-        self._set_up()
+        self.reset()
 
     def run(self, images: Bytes) -> Bytes:
         """Run images one after another.
@@ -200,8 +202,8 @@ class Accelerator:
         if len(wrong):
             at = tuple(int(i) for i in wrong[0])
             raise DeployError(
-                f"self-test on {self.board.name} failed: {len(wrong)} of {got.size} outputs differ, "
-                f"first at {at}: {got[at]}, expected {expected[at]}; "
+                f"self-test on {self.board.name} failed: {len(wrong)} of {got.size} outputs differ, first "
+                f"at {at}: {got[at]}, expected {expected[at]}; "
                 "reload the bitstream, check its clock"
             )
         return self.report()
@@ -241,9 +243,22 @@ class Accelerator:
         )
 
     def reset(self) -> None:
-        """Soft reset: engines, errors and counters; the model stays loaded."""
+        """Soft reset: engines, errors and counters; the model stays loaded.
+
+        Raises
+        ------
+        DeployError
+            When the overlay's memory port still waits for answers after a second.
+        """
         self._write("CTRL", _SOFT_RESET)
         self._set_up()
+        until = time.monotonic() + _RESET_S
+        while self._read("STATUS") & _BUSY:
+            if time.monotonic() > until:
+                raise DeployError(
+                    f"{self.board.name} does not come out of reset: DDR owes it answers; "
+                    "reload the bitstream"
+                )
 
     # ---- inside
 
@@ -267,7 +282,6 @@ class Accelerator:
                 f"the overlay on {name} has configuration {have:016x}, the artifact is for "
                 f"{config.name!r} ({config.hash:016x}); compile for the bitstream's configuration"
             )
-        self._write("CTRL", _SOFT_RESET)
 
     def _buffer(self, data: Bytes) -> Any:
         size = max(8, -(-data.size // 8) * 8)
@@ -316,7 +330,7 @@ class Accelerator:
                 return
             if time.monotonic() > until:
                 dispatched = self._read("DISPATCHED")
-                self.reset()
+                self._recover()
                 raise DeployError(
                     f"{self.board.name} did not finish within {self._timeout_s:g} s "
                     f"({dispatched} of {self.artifact.n_instructions} instructions dispatched); "
@@ -329,11 +343,16 @@ class Accelerator:
             name, advice = ErrorCode(code).name, _ADVICE[ErrorCode(code)]
         except (ValueError, KeyError):
             name, advice = "unknown", "reload the bitstream"
-        self.reset()
+        self._recover()
         return DeployError(
             f"{self.board.name} stopped with error {code} ({name}) after {at} of "
             f"{self.artifact.n_instructions} instructions: {advice}"
         )
+
+    def _recover(self) -> None:
+        """Reset after a failure that is about to be reported; a second one would only hide it."""
+        with contextlib.suppress(DeployError):
+            self.reset()
 
     def _read(self, name: str) -> int:
         return self._read_at(_OFFSET[name])

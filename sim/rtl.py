@@ -125,8 +125,8 @@ def build_model(config: AcceleratorConfig, *, trace: bool = False) -> Path:
     log = folder.parent / f"{folder.name}.log"
     command = [
         str(binary), *_VERILATOR_FLAGS, *flags, "-CFLAGS", _C_FLAGS,
-        "-LDFLAGS", "-shared -Wl,-Bsymbolic", "-j", str(min(os.cpu_count() or 1, 8)), "-Mdir", str(work), "-o", _LIBRARY,
-        *(str(p) for p in sources), str(_HARNESS),
+        "-LDFLAGS", "-shared -Wl,-Bsymbolic", "-j", str(min(os.cpu_count() or 1, 8)),
+        "-Mdir", str(work), "-o", _LIBRARY, *(str(p) for p in sources), str(_HARNESS),
     ]  # fmt: skip
     environment = dict(os.environ)
     if shutil.which("ccache"):
