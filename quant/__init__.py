@@ -72,8 +72,16 @@ def geometry(graph: FloatGraph | QuantizedModel) -> list[LayerGeometry]:
     for q in graph.layers:
         shapes = graph.qtensors[q.input].shape, graph.qtensors[q.name].shape
         region = Region(
-            name=q.name, kind=q.kind, input=q.input, in_shape=shapes[0], out_shape=shapes[1],
-            skip=q.skip, kernel=q.kernel, stride=q.stride, padding=q.padding, dilation=q.dilation,
-        )  # fmt: skip
+            name=q.name,
+            kind=q.kind,
+            input=q.input,
+            in_shape=shapes[0],
+            out_shape=shapes[1],
+            skip=q.skip,
+            kernel=q.kernel,
+            stride=q.stride,
+            padding=q.padding,
+            dilation=q.dilation,
+        )
         out.append(region_geometry(region))
     return out

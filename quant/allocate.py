@@ -3,13 +3,13 @@
 ::
 
     minimise    sum over layers and options (wb, ab) of Omega * z[layer, wb, ab]
-    subject to  sum over options of z[layer, :, :] = 1                        for every layer
-                sum over wb of z[i, wb, ab] = sum over wb of z[j, wb, ab]     i, j reading one tensor
-                sum of bytes, BOPS, cycles of the chosen options <= budget    for each given budget
+    subject to  sum over options of z[layer, :, :] = 1                       for every layer
+                sum over wb of z[i, wb, ab] = sum over wb of z[j, wb, ab]    i, j reading one tensor
+                sum of bytes, BOPS, cycles of the chosen options <= budget   for each given budget
                 z binary
 
-solved to proven optimality by HiGHS through ``scipy.optimize.milp`` [1]_. The weights of a layer take
-``ceil(n * wb / 8)`` bytes; BOPS are ``MACs * wb * ab`` for one image; cycles come as a table.
+solved to proven optimality by HiGHS through ``scipy.optimize.milp`` [1]_. The weights of a layer
+take ``ceil(n * wb / 8)`` bytes; BOPS are ``MACs * wb * ab`` for one image; cycles come as a table.
 
 References
 ----------
@@ -74,9 +74,10 @@ def cost(graph: FloatGraph, bits: BitAssignment, cycles: Cycles | None = None) -
     return Cost(
         bytes=sum(_layer_bytes(r, b.weight_bits) for r, b in chosen),
         bops=sum(macs(r) * b.weight_bits * b.act_bits for r, b in chosen),
-        cycles=None if cycles is None else sum(
-            _cycles(cycles, r.name, b.weight_bits, b.act_bits) for r, b in chosen),
-    )  # fmt: skip
+        cycles=None
+        if cycles is None
+        else sum(_cycles(cycles, r.name, b.weight_bits, b.act_bits) for r, b in chosen),
+    )
 
 
 def _cycles(table: Cycles, layer: str, wb: int, ab: int) -> float:
@@ -107,9 +108,12 @@ class _Problem:
             rows.append(LinearConstraint(use[None] / unit, -np.inf, bound / unit + 1e-9))
         scale = max(float(np.abs(objective).max()), 1e-300)
         found = milp(
-            objective / scale, constraints=rows, integrality=np.ones(len(objective)),
-            bounds=Bounds(0, 1), options={"mip_rel_gap": 0.0},
-        )  # fmt: skip
+            objective / scale,
+            constraints=rows,
+            integrality=np.ones(len(objective)),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0},
+        )
         return None if found.x is None else np.asarray(np.rint(found.x))
 
 
@@ -157,8 +161,15 @@ def allocate(
     ConfigError
         For unknown layers, widths out of range or a missing cycle table.
     """
-    problem = _build(graph, table, (max_bytes, max_bops, max_cycles), cycles, fixed or {},
-                     weight_bits, act_bits)  # fmt: skip
+    problem = _build(
+        graph,
+        table,
+        bounds=(max_bytes, max_bops, max_cycles),
+        cycles=cycles,
+        fixed=fixed or {},
+        weight_bits=weight_bits,
+        act_bits=act_bits,
+    )
     x = problem.solve(problem.omega, problem.budgets)
     if x is None:
         _explain(problem)
@@ -198,8 +209,11 @@ def _choices(
                 f"fixed act_bits of {', '.join(readers)} contradict each other or the 8 bits of "
                 "the network's input and output"
             )
-        acts = [8] if tensor in graph.byte_tensors() else (
-            [b for b in asked if b is not None] or sorted(set(act_bits)))
+        acts = (
+            [8]
+            if tensor in graph.byte_tensors()
+            else ([b for b in asked if b is not None] or sorted(set(act_bits)))
+        )
         for name in readers:
             wb = fixed[name][0] if name in fixed else None
             out[name] = ([wb] if wb is not None else sorted(set(weight_bits)), acts)
@@ -209,6 +223,7 @@ def _choices(
 def _build(
     graph: FloatGraph,
     table: SensitivityTable,
+    *,
     bounds: tuple[float | None, float | None, float | None],
     cycles: Cycles | None,
     fixed: Fixed,
@@ -230,7 +245,7 @@ def _build(
         for i, (n, wb, ab) in enumerate(options):
             sense[i] = weights[n][wb] + (acts[n][ab] if n in acts else 0.0)
     except KeyError as error:
-        raise ConfigError(f"the sensitivity table has no entry for {error}; make it again") from None
+        raise ConfigError(f"the sensitivity table lacks an entry for {error}") from None
     rows, right = [], []
     for n in regions:
         rows.append(np.asarray([float(o[0] == n) for o in options]))
@@ -262,7 +277,7 @@ def _build(
 
 
 def _explain(problem: _Problem) -> None:
-    """Raise InfeasibleError: first a budget that is too small alone, then one too small together."""
+    """Raise InfeasibleError: a budget too small alone, else one too small beside the others."""
     names = list(problem.budgets)
     for others in ([], names):
         for name in names:
@@ -274,9 +289,11 @@ def _explain(problem: _Problem) -> None:
             if least > bound * (1 + 1e-12):
                 hint = f"raise it by {least - bound:g}, or allow fewer bits"
                 raise InfeasibleError(
-                    f"budget of {name}" + (" (under the other budgets)" if others else ""), bound,
-                    least, hint,
-                )  # fmt: skip
+                    f"budget of {name}" + (" (under the other budgets)" if others else ""),
+                    bound,
+                    least,
+                    hint,
+                )
     raise InfeasibleError("all budgets together", 0, 1, "raise any of them")
 
 
@@ -317,14 +334,27 @@ def pareto(
         limits = [bound if c == constraint else None for c in CONSTRAINTS]
         try:
             bits = allocate(
-                graph, table, max_bytes=limits[0], max_bops=limits[1], max_cycles=limits[2],
-                cycles=cycles, fixed=fixed, weight_bits=weight_bits, act_bits=act_bits,
-            )  # fmt: skip
+                graph,
+                table,
+                max_bytes=limits[0],
+                max_bops=limits[1],
+                max_cycles=limits[2],
+                cycles=cycles,
+                fixed=fixed,
+                weight_bits=weight_bits,
+                act_bits=act_bits,
+            )
         except InfeasibleError:
             continue
         c = cost(graph, bits, cycles)
         points.append(
-            ParetoPoint(bound=bound, assignment=bits, omega=omega(table, bits), bytes=c.bytes,
-                        bops=c.bops, cycles=c.cycles)  # fmt: skip
+            ParetoPoint(
+                bound=bound,
+                assignment=bits,
+                omega=omega(table, bits),
+                bytes=c.bytes,
+                bops=c.bops,
+                cycles=c.cycles,
+            )
         )
     return points

@@ -70,7 +70,7 @@ class BitAssignment:
         unknown = [n for n in self.layers if n not in names]
         missing = [n for n in names if n not in self.layers]
         if unknown or missing:
-            what = f"unknown layer {unknown[0]!r}" if unknown else f"no bits for layer {missing[0]!r}"
+            what = f"unknown layer {unknown[0]!r}" if unknown else f"nothing for {missing[0]!r}"
             raise ConfigError(f"bit assignment: {what}; the layers are {', '.join(names)}")
         for name, b in self.layers.items():
             for word, value in (("weight_bits", b.weight_bits), ("act_bits", b.act_bits)):
@@ -131,8 +131,10 @@ class BitAssignment:
         layers = {}
         for name, entry in data["layers"].items():
             keys = {"weight_bits", "act_bits"}
-            if not isinstance(entry, dict) or set(entry) != keys or not all(
-                type(v) is int for v in entry.values()
+            if (
+                not isinstance(entry, dict)
+                or set(entry) != keys
+                or not all(type(v) is int for v in entry.values())
             ):
                 raise ConfigError(f"{path}: layer {name!r} needs integers weight_bits and act_bits")
             layers[name] = LayerBits(entry["weight_bits"], entry["act_bits"])

@@ -1,8 +1,8 @@
 """Ranges: activation observers and weight scales.
 
 Activations are unsigned, ``q = clamp(floor(x / scale + 1/2) + zp, 0, 2^b - 1)``; weights are
-symmetric per output channel, ``[-(2^(b-1)-1), 2^(b-1)-1]``, and with one bit {-1, +1} times the mean
-magnitude [1]_. Every scale is a float32 value.
+symmetric per output channel, ``[-(2^(b-1)-1), 2^(b-1)-1]``, and with one bit {-1, +1} times the
+mean magnitude [1]_. Every scale is a float32 value.
 
 References
 ----------
@@ -59,9 +59,7 @@ class Statistics:
         return np.concatenate(self.samples)
 
 
-def observe(
-    graph: FloatGraph, batches: Iterable[Batch], *, seed: int = 0
-) -> dict[str, Statistics]:
+def observe(graph: FloatGraph, batches: Iterable[Batch], *, seed: int = 0) -> dict[str, Statistics]:
     """Run the float graph over calibration batches.
 
     Parameters
@@ -167,7 +165,7 @@ def weight_limit(bits: int) -> int:
 
 
 def round_weights(weight: Doubles, scale: Doubles, bits: int) -> Doubles:
-    """Nearest integers of ``(C_out, K)`` weights, half up, clamped; one bit is the sign, 0 to +1."""
+    """Nearest integers of ``(C_out, K)`` weights, half up, clamped; one bit: the sign, 0 to +1."""
     if bits == 1:
         return np.where(weight >= 0, 1.0, -1.0)
     limit = weight_limit(bits)

@@ -112,8 +112,10 @@ class _Reader:
         self.constants: dict[str, tuple[str, np.ndarray[Any, np.dtype[np.float64]]]] = {}
         tensors = {**program.state_dict, **program.constants}
         for table in (
-            sig.inputs_to_parameters, sig.inputs_to_buffers, sig.inputs_to_lifted_tensor_constants
-        ):  # fmt: skip
+            sig.inputs_to_parameters,
+            sig.inputs_to_buffers,
+            sig.inputs_to_lifted_tensor_constants,
+        ):
             for node, target in table.items():
                 value = tensors[target].detach().double().cpu().numpy()
                 self.constants[node] = (target, value)
@@ -163,7 +165,12 @@ class _Reader:
         shape = tuple(int(v) for v in node.meta["val"].shape[1:])
         self.nodes.append(
             RawNode(
-                name=name, op=op, inputs=inputs, shape=shape, in_shape=self.shapes[inputs[0]], **rest
+                name=name,
+                op=op,
+                inputs=inputs,
+                shape=shape,
+                in_shape=self.shapes[inputs[0]],
+                **rest,
             )
         )
         self.alias[node.name] = name
@@ -180,13 +187,27 @@ class _Reader:
         target = str(node.target).removeprefix("aten.")
         base = target.split(".")[0].rstrip("_")
         handler = {
-            "conv2d": self._conv, "linear": self._linear, "batch_norm": self._bn, "add": self._add,
-            "relu": self._relu, "max_pool2d": self._maxpool, "avg_pool2d": self._avgpool,
-            "adaptive_avg_pool2d": self._adaptive, "mean": self._mean, "flatten": self._reshape,
-            "view": self._reshape, "reshape": self._reshape, "squeeze": self._reshape,
-            "dropout": self._same, "feature_dropout": self._same, "alias": self._same,
-            "clone": self._same, "contiguous": self._same, "detach": self._same, "to": self._same,
-        }.get(base)  # fmt: skip
+            "conv2d": self._conv,
+            "linear": self._linear,
+            "batch_norm": self._bn,
+            "add": self._add,
+            "relu": self._relu,
+            "max_pool2d": self._maxpool,
+            "avg_pool2d": self._avgpool,
+            "adaptive_avg_pool2d": self._adaptive,
+            "mean": self._mean,
+            "flatten": self._reshape,
+            "view": self._reshape,
+            "reshape": self._reshape,
+            "squeeze": self._reshape,
+            "dropout": self._same,
+            "feature_dropout": self._same,
+            "alias": self._same,
+            "clone": self._same,
+            "contiguous": self._same,
+            "detach": self._same,
+            "to": self._same,
+        }.get(base)
         if target.startswith("sym_size"):
             return
         if handler is None:
@@ -225,8 +246,11 @@ class _Reader:
         else:
             padding = _pair(a["padding"])
         attrs = {
-            "kernel": kernel, "stride": _pair(a["stride"]), "padding": padding, "dilation": dilation
-        }  # fmt: skip
+            "kernel": kernel,
+            "stride": _pair(a["stride"]),
+            "padding": padding,
+            "dilation": dilation,
+        }
         source = self._source(node, a["input"])
         if len(self.shapes[source]) != 3:
             raise UnsupportedError("Conv2d", node.name, "the input must be (N, C, H, W)")
@@ -236,7 +260,7 @@ class _Reader:
         name, arrays = self._weights(node, a)
         source = self._source(node, a["input"])
         if len(self.shapes[source]) != 1:
-            raise UnsupportedError("Linear", node.name, "the input must be (N, K): flatten it first")
+            raise UnsupportedError("Linear", node.name, "the input must be (N, K): flatten first")
         self._emit(node, "linear", [source], name, arrays=arrays)
 
     def _bn(self, node: Any, a: dict[str, Any]) -> None:
@@ -248,7 +272,8 @@ class _Reader:
             if found is not None:
                 arrays[key] = found[1]
         arrays["eps"] = np.asarray(a["eps"], np.float64)
-        self._emit(node, "bn", [self._source(node, a["input"])], self._module_name(node), arrays=arrays)
+        source = self._source(node, a["input"])
+        self._emit(node, "bn", [source], self._module_name(node), arrays=arrays)
 
     def _add(self, node: Any, a: dict[str, Any]) -> None:
         if a["alpha"] != 1 or not all(hasattr(a[k], "name") for k in ("self", "other")):
@@ -261,13 +286,13 @@ class _Reader:
     def _relu(self, node: Any, a: dict[str, Any]) -> None:
         self._emit(node, "relu", [self._source(node, a["self"])], self._module_name(node))
 
-    def _pool(self, node: Any, op: str, source: str, kernel: Any, stride: Any, padding: Any) -> None:
-        attrs = {"kernel": _pair(kernel), "stride": _pair(stride), "padding": _pair(padding)}
+    def _pool(self, node: Any, op: str, source: str, *sizes: Any) -> None:
+        attrs = dict(zip(("kernel", "stride", "padding"), map(_pair, sizes), strict=True))
         self._emit(node, op, [source], self._module_name(node), attrs=attrs)
 
     def _maxpool(self, node: Any, a: dict[str, Any]) -> None:
         if a["ceil_mode"] or _pair(a["dilation"]) != (1, 1):
-            raise UnsupportedError("MaxPool2d", node.name, "ceil_mode and dilation are not supported")
+            raise UnsupportedError("MaxPool2d", node.name, "no ceil_mode, no dilation")
         source, k = self._source(node, a["self"]), a["kernel_size"]
         self._pool(node, "maxpool", source, k, a["stride"] or k, a["padding"])
 
@@ -282,7 +307,7 @@ class _Reader:
     def _adaptive(self, node: Any, a: dict[str, Any]) -> None:
         source = self._source(node, a["self"])
         if _pair(a["output_size"]) != (1, 1):
-            raise UnsupportedError("AdaptiveAvgPool2d", node.name, "only output size 1 is supported")
+            raise UnsupportedError("AdaptiveAvgPool2d", node.name, "the output size must be 1")
         hw = self.shapes[source][1:]
         self._pool(node, "avgpool", source, hw, hw, (0, 0))
 

@@ -13,7 +13,9 @@ from torch import nn
 from hessbit.errors import ConfigError, ModelError
 
 
-def load_model(spec: str = "hessbit.quant.zoo:ResNet8", checkpoint: str | Path | None = None) -> nn.Module:
+def load_model(
+    spec: str = "hessbit.quant.zoo:ResNet8", checkpoint: str | Path | None = None
+) -> nn.Module:
     """Build a network by name and load its checkpoint.
 
     Parameters

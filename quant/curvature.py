@@ -1,14 +1,14 @@
 """Hessian of the loss: traces per layer and per activation tensor, top eigenvalues.
 
-Hessian-vector products are two calls of ``torch.autograd.grad`` [1]_; they are linear in the data, so
-batches stream through and are weighted by their size. Traces follow Hutchinson [2]_: with Rademacher
-``v``, the expectation of ``v_i . (H v)_i`` is the trace of block ``i``.
+Hessian-vector products are two calls of ``torch.autograd.grad`` [1]_; they are linear in the data,
+so batches stream through and are weighted by their size. Traces follow Hutchinson [2]_: with
+Rademacher ``v``, the expectation of ``v_i . (H v)_i`` is the trace of block ``i``.
 
 *Variance.* Every batch draws its own ``v``. One pass over ``B`` batches costs what one probe with a
-shared ``v`` costs, and is still an unbiased estimate of the trace over all data, but it averages ``B``
-independent probes: where batches have similar Hessians its variance is ``B`` times smaller. The
-standard error of a layer is taken over whole passes (independent, identically distributed), and the
-passes stop when every layer's relative standard error is below the tolerance.
+shared ``v`` costs, and is still an unbiased estimate of the trace over all data, but it averages
+``B`` independent probes: where batches have similar Hessians its variance is ``B`` times smaller.
+The standard error of a layer is taken over whole passes (independent, identically distributed), and
+the passes stop when every layer's relative standard error is below the tolerance.
 
 For an activation tensor the Hessian is block diagonal over the images, so one probe serves all
 images of a batch: the trace is that of one image's block, averaged over the images.
@@ -87,9 +87,11 @@ class CurvatureReport:
                 for key in ("layers", "activations")
             ]
             return CurvatureReport(
-                layers=tables[0], activations=tables[1], images=data["images"],
+                layers=tables[0],
+                activations=tables[1],
+                images=data["images"],
                 seconds=data["seconds"],
-            )  # fmt: skip
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} is malformed: {error}") from error
 
@@ -170,7 +172,7 @@ def analyze(
     *,
     loss: Loss | None = None,
     min_probes: int = 10,
-    max_probes: int = 60,
+    max_probes: int = 20,
     tolerance: float = 0.1,
     seed: int = 0,
     activations: bool = True,
@@ -244,11 +246,13 @@ def analyze(
     sizes |= {f"@{n}": int(np.prod(shape)) for n, shape in shapes.items()}
     traces = {
         name: Trace(
-            trace=float(np.mean(v)), stderr=float(np.std(v, ddof=1) / np.sqrt(done)), probes=done,
+            trace=float(np.mean(v)),
+            stderr=float(np.std(v, ddof=1) / np.sqrt(done)),
+            probes=done,
             size=sizes[name],
         )
         for name, v in passes.items()
-    }  # fmt: skip
+    }
     return CurvatureReport(
         layers={n: t for n, t in traces.items() if not n.startswith("@")},
         activations={n[1:]: t for n, t in traces.items() if n.startswith("@")},

@@ -1,15 +1,15 @@
-"""Integer ONNX: only integer operators from ``input_q`` to ``output``; stock onnxruntime = hardware.
+"""Integer ONNX: only integer operators between ``input_q`` and ``output``, exact in onnxruntime.
 
 ::
 
     input_q (uint8, NHWC) --Transpose--> NCHW
-    ConvInteger | MatMulInteger (input and weight zero points) --Cast int64-->
-    --Mul m--Add k [--Add (skip * m2 * 2^t)]--Div 2^s--Sub (2^(62-s) - zp)--Clip--Cast uint8-->
+    ConvInteger | MatMulInteger (input and weight zero points) --Cast int64--> --Mul m--Add k
+    [--Add (skip * m2 * 2^t)]--Div 2^s--Sub (2^(62-s) - zp)--Clip--Cast uint8-->
 
 ``k = bias * m + 2^(s-1) + 2^62 - zp_skip * m2 * 2^t``: ONNX integer division truncates towards
-zero, so 2^62, a multiple of 2^s, makes every dividend positive and is taken off behind the division;
-all sums stay below 2^62 + 2^56. Weights are uint8 with zero point 128, because some of onnxruntime's
-uint8 x int8 kernels saturate on x86 processors without VNNI; uint8 x uint8 is exact everywhere.
+zero, so 2^62, a multiple of 2^s, makes every dividend positive and is taken off behind the
+division; all sums stay below 2^62 + 2^56. Weights are uint8 with zero point 128, because some of
+onnxruntime's uint8 x int8 kernels saturate on x86 processors without VNNI; uint8 x uint8 is exact.
 Average pools are sums (ReduceSum, or ConvInteger with ones); max pools work on uint8.
 """
 
@@ -51,9 +51,14 @@ def export_integer(model: QuantizedModel, path: str | Path) -> None:
     for r in model.regions:
         if r.kind == "maxpool":
             g.node(
-                "MaxPool", [r.input], r.name, r.name, kernel_shape=list(r.kernel),
-                strides=list(r.stride), pads=[*r.padding, *r.padding],
-            )  # fmt: skip
+                "MaxPool",
+                [r.input],
+                r.name,
+                r.name,
+                kernel_shape=list(r.kernel),
+                strides=list(r.stride),
+                pads=[*r.padding, *r.padding],
+            )
             continue
         x = model.qtensors[r.input]
         acc = _layer_sum(g, r, x) if r.is_layer else _pool_sum(g, r, x)
@@ -92,10 +97,15 @@ def _layer_sum(g: GraphBuilder, r: QRegion, x: QTensor) -> str:
         return g.node("MatMulInteger", [source, weight, *zeros], f"{r.name}.acc", r.name)
     weight = g.constant(f"{r.name}.weight", stored)
     return g.node(
-        "ConvInteger", [r.input, weight, *zeros], f"{r.name}.acc", r.name,
-        kernel_shape=list(r.kernel), strides=list(r.stride), pads=[*r.padding, *r.padding],
+        "ConvInteger",
+        [r.input, weight, *zeros],
+        f"{r.name}.acc",
+        r.name,
+        kernel_shape=list(r.kernel),
+        strides=list(r.stride),
+        pads=[*r.padding, *r.padding],
         dilations=list(r.dilation),
-    )  # fmt: skip
+    )
 
 
 def _pool_sum(g: GraphBuilder, r: QRegion, x: QTensor) -> str:
@@ -104,9 +114,12 @@ def _pool_sum(g: GraphBuilder, r: QRegion, x: QTensor) -> str:
     if r.kernel == x.shape[1:]:
         wide = g.node("Cast", [r.input], f"{name}.wide", f"{name}/Wide", to=TensorProto.INT32)
         total = g.node(
-            "ReduceSum", [wide, g.constant("axes.hw", np.asarray([2, 3], np.int64))], f"{name}.sum",
-            name, keepdims=1,
-        )  # fmt: skip
+            "ReduceSum",
+            [wide, g.constant("axes.hw", np.asarray([2, 3], np.int64))],
+            f"{name}.sum",
+            name,
+            keepdims=1,
+        )
         offset = g.constant(
             f"{name}.offset", np.asarray(r.kernel[0] * r.kernel[1] * x.zero_point, np.int32)
         )
@@ -114,9 +127,14 @@ def _pool_sum(g: GraphBuilder, r: QRegion, x: QTensor) -> str:
     channels = x.shape[0]
     ones = g.constant(f"{name}.ones", np.ones((channels, 1, *r.kernel), np.uint8))
     return g.node(
-        "ConvInteger", [r.input, ones, zp], f"{name}.acc", name, group=channels,
-        kernel_shape=list(r.kernel), strides=list(r.stride),
-    )  # fmt: skip
+        "ConvInteger",
+        [r.input, ones, zp],
+        f"{name}.acc",
+        name,
+        group=channels,
+        kernel_shape=list(r.kernel),
+        strides=list(r.stride),
+    )
 
 
 def _requantize(g: GraphBuilder, model: QuantizedModel, r: QRegion, acc: str) -> None:
@@ -137,7 +155,8 @@ def _requantize(g: GraphBuilder, model: QuantizedModel, r: QRegion, acc: str) ->
         s = g.node("Cast", [r.skip], f"{name}.skip64", f"{name}/CastSkip", to=TensorProto.INT64)
         s = g.node("Mul", [s, channelwise("m2", skip_gain)], f"{name}.skip", f"{name}/MulSkip")
         y = g.node("Add", [y, s], f"{name}.total", f"{name}/Add")
-    y = g.node("Div", [y, channelwise("divisor", np.int64(1) << c.s)], f"{name}.quotient", f"{name}/Div")
+    divisor = channelwise("divisor", np.int64(1) << c.s)
+    y = g.node("Div", [y, divisor], f"{name}.quotient", f"{name}/Div")
     lift = (np.int64(1) << (_LIFT - c.s)) - c.zp
     y = g.node("Sub", [y, channelwise("lift", lift)], f"{name}.shifted", f"{name}/Sub")
     bounds = [g.constant(f"bound.{v}", np.asarray(v, np.int64)) for v in (c.lo, c.hi)]

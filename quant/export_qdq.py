@@ -9,16 +9,17 @@ Form, for a layer called ``L`` (names of nodes are those of tensors without the 
     [L.acc, S.dq --Add--> L.sum]  [--Relu--> L.relu]
     --QuantizeLinear--> L.q  [--Clip--> L.clip]  --DequantizeLinear--> L.dq
 
-* Weights: native INT2, INT4 and INT8 initializers; int8 with ``Clip(-l, l)`` for 3, 5, 6 and 7 bits,
-  ``l = 2^(b-1) - 1``, and for 1 bit, with ``l = 1`` and no zeros among the values.
+* Weights: native INT2, INT4 and INT8 initializers; int8 with ``Clip(-l, l)``, ``l = 2^(b-1) - 1``,
+  for 3, 5, 6 and 7 bits, and for 1 bit with ``l = 1`` and no zeros among the values.
 * Activations: native UINT2, UINT4, UINT8; uint8 with ``Clip(0, 2^b - 1)`` for the other widths.
-* Exceptions, because onnxruntime 1.32 would fuse the nodes to one of its 8-bit kernels, which has no
-  such form, and refuse the file; all without a residual addition:
+* Exceptions, because onnxruntime 1.32 would fuse the nodes to one of its 8-bit kernels, which has
+  no such form, and refuse the file; all without a residual addition:
 
   1. a convolution whose input and output are both UINT2 or both UINT4, with weights that are not
      INT4: its output is uint8 with ``Clip``; so is that of an average pool from UINT2 to UINT2;
   2. the input and output of a max pool are uint8 with ``Clip``, never UINT2 or UINT4;
-  3. 2-bit weights of a convolution between two tensors stored as uint8 are int8 with ``Clip(-2, 1)``.
+  3. 2-bit weights of a convolution between two tensors stored as uint8 are int8 with
+     ``Clip(-2, 1)``.
 * Pools: X.dq --GlobalAveragePool | AveragePool | MaxPool--> L.acc, then as above. A linear layer
   behind ``(C, H, W)`` reads X.dq through Flatten (``L.flat``).
 * The last DequantizeLinear (or a Flatten behind it) makes ``output``. Opset 21, or 25 where a 2-bit
@@ -69,9 +70,11 @@ def export_qdq(model: QuantizedModel, path: str | Path) -> None:
         x, y = tensors[r.input], tensors[r.name]
         if r.is_layer:
             native = r.weight_bits in INT and not (
-                r.kind == "conv" and r.weight_bits == 2 and r.skip is None
+                r.kind == "conv"
+                and r.weight_bits == 2
+                and r.skip is None
                 and kinds[r.input] == kinds[r.name] == TensorProto.UINT8
-            )  # fmt: skip
+            )
             value = _layer(g, r, x, dq[r.input], native)
         else:
             value = _pool(g, r, x, dq[r.input])
@@ -145,15 +148,26 @@ def _layer(g: GraphBuilder, r: QRegion, x: QTensor, source: str, native: bool) -
             source = g.node("Flatten", [source], f"{r.name}.flat", f"{r.name}/Flatten", axis=1)
         return g.node("Gemm", [source, weight, bias], f"{r.name}.acc", r.name, transB=1)
     return g.node(
-        "Conv", [source, weight, bias], f"{r.name}.acc", r.name, kernel_shape=list(r.kernel),
-        strides=list(r.stride), pads=[*r.padding, *r.padding], dilations=list(r.dilation),
-    )  # fmt: skip
+        "Conv",
+        [source, weight, bias],
+        f"{r.name}.acc",
+        r.name,
+        kernel_shape=list(r.kernel),
+        strides=list(r.stride),
+        pads=[*r.padding, *r.padding],
+        dilations=list(r.dilation),
+    )
 
 
 def _pool(g: GraphBuilder, r: QRegion, x: QTensor, source: str) -> str:
     if r.kind == "avgpool" and r.kernel == x.shape[1:]:
         return g.node("GlobalAveragePool", [source], f"{r.name}.acc", r.name)
     return g.node(
-        "MaxPool" if r.kind == "maxpool" else "AveragePool", [source], f"{r.name}.acc", r.name,
-        kernel_shape=list(r.kernel), strides=list(r.stride), pads=[*r.padding, *r.padding],
-    )  # fmt: skip
+        "MaxPool" if r.kind == "maxpool" else "AveragePool",
+        [source],
+        f"{r.name}.acc",
+        r.name,
+        kernel_shape=list(r.kernel),
+        strides=list(r.stride),
+        pads=[*r.padding, *r.padding],
+    )

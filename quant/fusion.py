@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 Doubles = NDArray[np.float64]
 
 
-def fold_batch_norm(
-    weight: Doubles, bias: Doubles, bn: dict[str, Any]
-) -> tuple[Doubles, Doubles]:
+def fold_batch_norm(weight: Doubles, bias: Doubles, bn: dict[str, Any]) -> tuple[Doubles, Doubles]:
     """Fold ``gamma * (y - mean) / sqrt(var + eps) + beta`` into the convolution that makes ``y``.
 
     Parameters
@@ -101,8 +99,10 @@ def _settle_relus(nodes: list[RawNode], output: str) -> tuple[list[RawNode], str
         by_name, users = {n.name: n for n in nodes}, _users(nodes, output)
         positive: set[str] = set()
         for n in nodes:
-            if n.op == "relu" or (n.op in ("maxpool", "avgpool", "flatten", "add")
-                                  and all(i in positive for i in n.inputs)):  # fmt: skip
+            if n.op == "relu" or (
+                n.op in ("maxpool", "avgpool", "flatten", "add")
+                and all(i in positive for i in n.inputs)
+            ):
                 positive.add(n.name)
         for index, n in enumerate(nodes):
             if n.op != "relu":
@@ -112,7 +112,11 @@ def _settle_relus(nodes: list[RawNode], output: str) -> tuple[list[RawNode], str
                 _rename(nodes, n.name, n.inputs[0])
                 output = n.inputs[0] if output == n.name else output
                 del nodes[index]
-            elif source is not None and source.op in ("maxpool", "flatten") and users[source.name] == 1:
+            elif (
+                source is not None
+                and source.op in ("maxpool", "flatten")
+                and users[source.name] == 1
+            ):
                 _rename(nodes, n.name, source.name)
                 output = source.name if output == n.name else output
                 n.inputs, source.inputs = list(source.inputs), [n.name]
@@ -164,9 +168,10 @@ def fuse(nodes: list[RawNode], output: str, in_shape: tuple[int, int, int]) -> F
             region = regions.get(source)
             if region is None or region.node.op not in ("conv", "linear") or users[source] != 1:
                 raise UnsupportedError(
-                    "ReLU", n.name, "it must follow a layer or a residual addition that nothing "
-                    "else reads",
-                )  # fmt: skip
+                    "ReLU",
+                    n.name,
+                    "it must follow a layer or a residual addition that nothing else reads",
+                )
             del regions[source]
             region.relu = True
             regions[n.name] = region
@@ -179,16 +184,21 @@ def _fuse_add(
     def takes(value: str) -> bool:
         r = regions.get(value)
         return (
-            r is not None and r.node.op in ("conv", "linear") and users[value] == 1
-            and r.skip is None and not r.relu
-        )  # fmt: skip
+            r is not None
+            and r.node.op in ("conv", "linear")
+            and users[value] == 1
+            and r.skip is None
+            and not r.relu
+        )
 
     hosts = [i for i in n.inputs if takes(i)] if n.inputs[0] != n.inputs[1] else []
     if not hosts:
         raise UnsupportedError(
-            "add", n.name, "one operand must come straight from a Conv2d or Linear (with its batch "
+            "add",
+            n.name,
+            "one operand must come straight from a Conv2d or Linear (with its batch "
             "norm) that nothing else reads",
-        )  # fmt: skip
+        )
     host = max(hosts, key=lambda v: order[regions[v].node.name])
     other = n.inputs[0] if n.inputs[1] == host else n.inputs[1]
     region = regions.pop(host)
@@ -210,9 +220,10 @@ def _finish(
     done: list[Region] = []
     while pending:  # a skip may come from a region that was captured later
         ready = next(
-            b for b in pending
+            b
+            for b in pending
             if all(tensor(v)[0] in shapes for v in (b.node.inputs[0], b.skip) if v is not None)
-        )  # fmt: skip
+        )
         pending.remove(ready)
         n, source = ready.node, tensor(ready.node.inputs[0])[0]
         out_shape = n.shape if len(n.shape) == 3 or n.op == "linear" else (*n.shape, 1, 1)
@@ -224,19 +235,27 @@ def _finish(
             raise ModelError(f"{n.name}: the folded weights are not finite (batch-norm variance?)")
         done.append(
             Region(
-                name=n.name, kind=n.op, input=source, in_shape=shapes[source], out_shape=out_shape,
-                skip=skip, relu=ready.relu,
+                name=n.name,
+                kind=n.op,
+                input=source,
+                in_shape=shapes[source],
+                out_shape=out_shape,
+                skip=skip,
+                relu=ready.relu,
                 weight=None if weight is None else weight.astype(np.float32),
                 bias=None if bias is None else bias.astype(np.float32),
                 **{k: v for k, v in n.attrs.items() if k in Region.__dataclass_fields__},
-            )  # fmt: skip
+            )
         )
         shapes[n.name] = out_shape
     if not any(r.is_layer for r in done):
         raise ModelError("the network has no Conv2d or Linear layer: nothing to quantise")
     final, flattened = tensor(output)
-    squeezed = len(shapes[final]) == 3 and regions[output].node.shape == shapes[final][:1] if (
-        output in regions) else False
+    squeezed = (
+        output in regions
+        and len(shapes[final]) == 3
+        and regions[output].node.shape == shapes[final][:1]
+    )
     return FloatGraph(
         regions=tuple(done), output=final, in_shape=in_shape, flatten_output=flattened or squeezed
     )

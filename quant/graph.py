@@ -112,18 +112,34 @@ def region_geometry(r: Region) -> LayerGeometry:
     if r.kind == "linear":
         c, h, w = r.in_shape if len(r.in_shape) == 3 else (r.in_shape[0], 1, 1)
         return LayerGeometry(
-            name=r.name, c_in=c, c_out=r.out_shape[0], kh=h, kw=w, stride=1, pad=0, h_in=h, w_in=w,
+            name=r.name,
+            c_in=c,
+            c_out=r.out_shape[0],
+            kh=h,
+            kw=w,
+            stride=1,
+            pad=0,
+            h_in=h,
+            w_in=w,
             has_skip=r.skip is not None,
-        )  # fmt: skip
+        )
     if r.dilation != (1, 1) or len({*r.stride}) > 1 or len({*r.padding}) > 1:
         raise UnsupportedError(
             "Conv2d", r.name, "the accelerator takes dilation 1 and equal strides and paddings"
         )
     c, h, w = r.in_shape
     return LayerGeometry(
-        name=r.name, c_in=c, c_out=r.out_shape[0], kh=r.kernel[0], kw=r.kernel[1],
-        stride=r.stride[0], pad=r.padding[0], h_in=h, w_in=w, has_skip=r.skip is not None,
-    )  # fmt: skip
+        name=r.name,
+        c_in=c,
+        c_out=r.out_shape[0],
+        kh=r.kernel[0],
+        kw=r.kernel[1],
+        stride=r.stride[0],
+        pad=r.padding[0],
+        h_in=h,
+        w_in=w,
+        has_skip=r.skip is not None,
+    )
 
 
 def macs(r: Region) -> int:
@@ -179,7 +195,7 @@ def forward(
     params : mapping
         As `parameters` makes them.
     hook : callable, optional
-        Called as ``hook(tensor_name, value)`` on every stored tensor; its result replaces the value.
+        Called as ``hook(tensor, value)`` on every stored tensor; its result replaces the value.
 
     Returns
     -------
@@ -191,7 +207,8 @@ def forward(
         When the images do not have the network's input shape.
     """
     if tuple(x.shape[1:]) != graph.in_shape:
-        raise ShapeError(f"images of shape {tuple(x.shape)}; the network takes (N, *{graph.in_shape})")
+        c, h, w = graph.in_shape
+        raise ShapeError(f"images of shape {tuple(x.shape)}; the network takes (N, {c}, {h}, {w})")
     values = {INPUT: hook(INPUT, x) if hook else x}
     for r in graph.regions:
         y = apply_region(r, values[r.input], values[r.skip] if r.skip else None, params)

@@ -95,9 +95,18 @@ def _constants(
     d: Dyadic, bias: Ints, y: QTensor, zp_skip: int, acc_range: tuple[int, int]
 ) -> Constants:
     return Constants(
-        bias=bias, m=d.m, s=d.s, m2=d.m2, t=d.t, zp=y.zero_point, lo=0, hi=y.hi, zp_skip=zp_skip,
-        acc_range=acc_range, error=d.error,
-    )  # fmt: skip
+        bias=bias,
+        m=d.m,
+        s=d.s,
+        m2=d.m2,
+        t=d.t,
+        zp=y.zero_point,
+        lo=0,
+        hi=y.hi,
+        zp_skip=zp_skip,
+        acc_range=acc_range,
+        error=d.error,
+    )
 
 
 def derive_layer(r: QRegion, x: QTensor, y: QTensor, skip: QTensor | None) -> Constants:
@@ -245,9 +254,18 @@ class QuantizedModel:
             acc = integer_conv(x, weight, r, qx.zero_point, qx.hi)
             acc = acc.reshape(len(acc), -1) if r.kind == "linear" else acc
         y = requantize(
-            acc, bias=c.bias, m=c.m, s=c.s, zp=c.zp, lo=c.lo, hi=c.hi, m2=c.m2, t=c.t,
-            skip=values[r.skip].astype(np.int64) if r.skip else None, zp_skip=c.zp_skip,
-        )  # fmt: skip
+            acc,
+            bias=c.bias,
+            m=c.m,
+            s=c.s,
+            zp=c.zp,
+            lo=c.lo,
+            hi=c.hi,
+            m2=c.m2,
+            t=c.t,
+            skip=values[r.skip].astype(np.int64) if r.skip else None,
+            zp_skip=c.zp_skip,
+        )
         return y.astype(np.uint8)
 
     def tensors(self, images: Bytes) -> dict[str, Bytes]:
@@ -270,7 +288,7 @@ class QuantizedModel:
         c, h, w = self.qtensors["input"].shape
         if images.dtype != np.uint8 or images.shape[1:] != (h, w, c):
             raise ShapeError(
-                f"images are {images.dtype} {images.shape}; the network takes uint8 (N, {h}, {w}, {c})"
+                f"images are {images.dtype} {images.shape}; need uint8 (N, {h}, {w}, {c})"
             )
         values: dict[str, Bytes] = {"input": images}
         for r in self.regions:
@@ -321,13 +339,16 @@ class QuantizedModel:
             c = self.constants.get(r.name)
             rows.append(
                 {
-                    "name": r.name, "kind": r.kind, "weight_bits": r.weight_bits,
-                    "act_bits": self.qtensors[r.input].bits, "out_bits": self.qtensors[r.name].bits,
+                    "name": r.name,
+                    "kind": r.kind,
+                    "weight_bits": r.weight_bits,
+                    "act_bits": self.qtensors[r.input].bits,
+                    "out_bits": self.qtensors[r.name].bits,
                     "acc_min": c.acc_range[0] if c else None,
                     "acc_max": c.acc_range[1] if c else None,
                     "dyadic_error": c.error if c else 0.0,
                 }
-            )  # fmt: skip
+            )
         return rows
 
     @property

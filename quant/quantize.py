@@ -88,15 +88,22 @@ def quantize(
     if not batches:
         raise ModelError("no calibration batches; give at least one")
     tensors = _tensor_types(
-        graph, bits, batches, observer, weight_observer, (input_scale, input_zero_point), seed
+        graph,
+        bits,
+        batches,
+        observer=observer,
+        weight_observer=weight_observer,
+        input_type=(input_scale, input_zero_point),
+        seed=seed,
     )
     work = _Sequential(graph, tensors, batches, seed)
     regions: list[QRegion] = []
     for index, r in enumerate(graph.regions):
         if progress:
             progress(f"quantise {r.name}", index / len(graph.regions))
-        q = work.layer(r, bits.layers[r.name].weight_bits, weight_observer, rounding) if (
-            r.is_layer) else _plain(r)
+        q = _plain(r)
+        if r.is_layer:
+            q = work.layer(r, bits.layers[r.name].weight_bits, weight_observer, rounding)
         regions.append(q)
         work.advance(r, q)
     if progress:
@@ -106,21 +113,30 @@ def quantize(
 
 def _plain(r: Region, **weights: object) -> QRegion:
     return QRegion(
-        name=r.name, kind=r.kind, input=r.input, skip=r.skip, relu=r.relu, kernel=r.kernel,
-        stride=r.stride, padding=r.padding, dilation=r.dilation, **weights,  # type: ignore[arg-type]
-    )  # fmt: skip
+        name=r.name,
+        kind=r.kind,
+        input=r.input,
+        skip=r.skip,
+        relu=r.relu,
+        kernel=r.kernel,
+        stride=r.stride,
+        padding=r.padding,
+        dilation=r.dilation,
+        **weights,  # type: ignore[arg-type]
+    )
 
 
 def _tensor_types(
     graph: FloatGraph,
     bits: BitAssignment,
     batches: list[torch.Tensor],
+    *,
     observer: str,
     weight_observer: str,
     input_type: tuple[float, int],
     seed: int,
 ) -> dict[str, QTensor]:
-    """Scale and zero point of every tensor; scales are raised where a ratio would be out of range."""
+    """Scale and zero point of every tensor; scales grow where a ratio would be out of range."""
     widths = bits.tensor_bits(graph)
     stats = observe(graph, batches, seed=seed)
     scales, zeros = {INPUT: float(np.float32(input_type[0]))}, {INPUT: input_type[1]}
@@ -129,8 +145,7 @@ def _tensor_types(
             scale, zeros[r.name] = activation_range(stats[r.name], widths[r.name], observer)
             scales[r.name] = scale or scales[graph.root(r.input)]
     widest = {
-        r.name: float(weight_scales(_matrix(r), bits.layers[r.name].weight_bits, weight_observer).max())
-        for r in graph.layers
+        r.name: _widest(r, bits.layers[r.name].weight_bits, weight_observer) for r in graph.layers
     }
 
     def at_least(tensor: str, scale: float) -> bool:
@@ -146,7 +161,7 @@ def _tensor_types(
             if r.kind == "maxpool":
                 continue
             x = scales[graph.root(r.input)]
-            unit = widest[r.name] * 2 * x if r.is_layer else x / (r.kernel[0] * r.kernel[1])
+            unit = widest[r.name] * x if r.is_layer else x / (r.kernel[0] * r.kernel[1])
             changed |= at_least(r.name, unit / _RATIO_MAX)
             if r.skip is not None:  # dyadic m2 must keep 11 bits beside m
                 skip = graph.root(r.skip)
@@ -154,11 +169,19 @@ def _tensor_types(
     shapes = {INPUT: graph.in_shape, **{r.name: r.out_shape for r in graph.regions}}
     return {
         name: QTensor(
-            name=name, shape=shapes[name], bits=widths[name], scale=scales[graph.root(name)],
+            name=name,
+            shape=shapes[name],
+            bits=widths[name],
+            scale=scales[graph.root(name)],
             zero_point=zeros[graph.root(name)],
         )
         for name in shapes
-    }  # fmt: skip
+    }
+
+
+def _widest(r: Region, bits: int, observer: str) -> float:
+    """The largest scale that `_Sequential.layer` may give a channel of the layer."""
+    return 2 * float(weight_scales(_matrix(r), bits, observer).max())
 
 
 def _matrix(r: Region) -> Doubles:
@@ -198,7 +221,7 @@ class _Sequential:
                 linear, self.floats[r.input], self.floats[r.skip] if r.skip else None, self.params
             )
             if skip is not None:
-                target = target - self.real(skip.name)  # the layer also makes up for the skip's error
+                target = target - self.real(skip.name)  # makes up for the skip's error too
             total = MomentSum(r, len(target))
             total.add(self.real(r.input), target, self.rng)
         mom = total.moments()
@@ -209,7 +232,7 @@ class _Sequential:
             _RATIO_MIN * y.scale / x.scale,
         )
         base = weight_scales(wanted, bits, observer)
-        top = 2 * float(weight_scales(weight, bits, observer).max())  # as `_tensor_types` assumed
+        top = _widest(r, bits, observer)
         scale = np.maximum(np.minimum(base, top), floor)
         if rounding == "compensated":
             integers = compensated(wanted, scale, bits, mom.cov_x)
@@ -225,13 +248,16 @@ class _Sequential:
         steps = np.floor(fixed / (scale32.astype(np.float64) * x.scale) + 0.5)
         if np.abs(steps).max() >= BIAS_MAX:
             raise NumericsError(
-                f"{r.name}: the bias needs {np.abs(steps).max():.3g} steps, at most 2^30 are allowed; "
-                "use more weight bits"
+                f"{r.name}: the bias needs {np.abs(steps).max():.3g} steps, at most 2^30 are "
+                "allowed; use fewer weight bits"
             )
         return _plain(
-            r, weight_bits=bits, weight=integers.reshape(r.weight.shape).astype(np.int8),
-            weight_scale=scale32, bias=steps.astype(np.int32),
-        )  # fmt: skip
+            r,
+            weight_bits=bits,
+            weight=integers.reshape(r.weight.shape).astype(np.int8),
+            weight_scale=scale32,
+            bias=steps.astype(np.int32),
+        )
 
     def advance(self, r: Region, q: QRegion) -> None:
         """Compute the region's output on both sides and drop what nothing reads any more."""

@@ -104,7 +104,7 @@ def fit_weights(weight: Doubles, mom: Moments) -> Doubles:
 
 
 def compensated(weight: Doubles, scale: Doubles, bits: int, cov: Doubles) -> Doubles:
-    """Step 2: integers ``(C_out, K)`` for weights ``(C_out, K)`` and input covariance ``(K, K)``."""
+    """Step 2: integers ``(C_out, K)`` for weights ``(C_out, K)`` and covariance ``(K, K)``."""
     k = weight.shape[1]
     damped = cov + DAMPING * max(float(np.trace(cov)) / k, 1e-12) * np.eye(k)
     order = np.argsort(-np.diag(damped), kind="stable")

@@ -120,14 +120,14 @@ def sensitivities(
     stats = observe(graph, batches)
     weights: Table = {}
     for r in graph.layers:
-        if r.name not in report.layers or report.layers[r.name].size != r.weight.size:  # type: ignore[union-attr]
-            raise ModelError(f"the curvature report has no fitting layer {r.name!r}; analyse again")
         assert r.weight is not None
+        if r.name not in report.layers or report.layers[r.name].size != r.weight.size:
+            raise ModelError(f"the curvature report has no fitting layer {r.name!r}; analyse again")
         w = r.weight.reshape(len(r.weight), -1).astype(np.float64)
         row = {}
         for b in bits:
-            scale = weight_scales(w, b)
-            q = round_weights(w, np.maximum(scale, 1e-300), b) * scale[:, None]
+            scales = weight_scales(w, b)
+            q = round_weights(w, np.maximum(scales, 1e-300), b) * scales[:, None]
             row[b] = max(report.layers[r.name].average, 0.0) * float(((q - w) ** 2).sum())
         weights[r.name] = monotone(row)
     activations: Table = {}

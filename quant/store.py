@@ -61,7 +61,8 @@ def read_json(path: str | Path, form: str | None = None, version: int = 1) -> di
         raise ArtifactError(f"{path} holds no JSON object")
     if form is not None and (data.get("format"), data.get("version")) != (form, version):
         raise ArtifactError(
-            f"{path} is {data.get('format')!r} version {data.get('version')!r}; need {form!r} {version}"
+            f"{path} is {data.get('format')!r} version {data.get('version')!r}; "
+            f"need {form!r} version {version}"
         )
     return data
 
@@ -106,9 +107,11 @@ def save(model: QuantizedModel, path: str | Path) -> None:
         }
     )
     metadata = {
-        "format": FORMAT, "version": str(VERSION), "structure": structure,
+        "format": FORMAT,
+        "version": str(VERSION),
+        "structure": structure,
         "sha256": _digest(structure, arrays),
-    }  # fmt: skip
+    }
     write_atomic(path, pack(arrays, metadata=metadata))
 
 
@@ -141,9 +144,7 @@ def load(path: str | Path) -> QuantizedModel:
     try:
         data = json.loads(structure)
         regions = tuple(_region(entry, arrays) for entry in data["regions"])
-        tensors = {
-            t["name"]: QTensor(**{**t, "shape": tuple(t["shape"])}) for t in data["tensors"]
-        }
+        tensors = {t["name"]: QTensor(**{**t, "shape": tuple(t["shape"])}) for t in data["tensors"]}
         return QuantizedModel(regions, tensors, data["output"], data["flatten_output"])
     except (KeyError, TypeError, ValueError, ModelError, NumericsError) as error:
         raise ArtifactError(f"{path} is malformed: {error}") from error
