@@ -202,8 +202,8 @@ class Accelerator:
         if len(wrong):
             at = tuple(int(i) for i in wrong[0])
             raise DeployError(
-                f"self-test on {self.board.name} failed: {len(wrong)} of {got.size} outputs differ, first "
-                f"at {at}: {got[at]}, expected {expected[at]}; "
+                f"self-test on {self.board.name} failed: {len(wrong)} of {got.size} outputs are "
+                f"wrong, first at {at}: {got[at]}, expected {expected[at]}; "
                 "reload the bitstream, check its clock"
             )
         return self.report()
