@@ -40,7 +40,7 @@ def test_layout_round_trip_and_addresses(word: int, shape: tuple[int, int, int])
 @pytest.mark.parametrize("name", sorted(PRESETS))
 @pytest.mark.parametrize("seed", range(25))
 def test_columns_are_im2col(name: str, seed: int) -> None:
-    """Kernel row, kernel column, channel; segments padded to 16 lanes; the zero point around the map."""
+    """Kernel row, kernel column, channel; segments padded to 16 lanes; zero point around."""
     config = PRESETS[name]
     rng = random.Random(f"{name} {seed}")
     bits = rng.randint(1, 8)
@@ -82,7 +82,7 @@ def test_columns_are_im2col(name: str, seed: int) -> None:
 
 def test_faults_are_reported() -> None:
     config = PRESETS["tiny"]
-    with pytest.raises(ShapeError, match="0..3"):
+    with pytest.raises(ShapeError, match=r"0\.\.3"):
         map_to_words(np.full((1, 1, 16), 4), 2, 16)
     with pytest.raises(ShapeError, match="ends at word"):
         write_map(empty_store(config), config.half_words - 1, np.zeros((2, 1, 16), np.int64), 1)

@@ -1,0 +1,189 @@
+"""hb_gather against the columns of its twin, in a model of the store, the columns and ARRAY."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+from runner import parameter
+from twins.gather import config_for, expected_rows, pack_command, random_conv, tokens_of
+
+
+class Bench:
+    """One clock cycle per :meth:`cycle`; everything that leaves the module is judged there."""
+
+    def __init__(self, dut, rng: random.Random) -> None:
+        self.dut, self.rng = dut, rng
+        self.dn, self.w = parameter("Dn"), parameter("W")
+        self.half_rows = parameter("ColRows") // 2
+        self.config = config_for(self.dn, self.w, parameter("ColRows"))
+        self.store = (
+            np.random.default_rng(rng.getrandbits(32))
+            .integers(0, 2, (2, self.config.half_words, self.w))
+            .astype(np.uint8)
+        )
+        packed = np.packbits(self.store, axis=-1, bitorder="little")
+        self.words = [[int.from_bytes(x.tobytes(), "little") for x in half] for half in packed]
+        self.now = 0
+        self.answers: dict[int, int] = {}
+        self.columns: list[dict[tuple[int, int], list[int]]] = [{} for _ in range(self.dn)]
+        self.full = [False, False]  # buffers that ARRAY owns
+        self.next_buffer = 0
+        self.frees: list[tuple[int, int]] = []  # (cycle, buffer)
+        self.tiles: deque[tuple[dict[str, int], int, int]] = deque()  # fields, first pixel, count
+        self.pending: deque[dict[str, int]] = deque()
+        self.running: dict[str, int] | None = None
+        self.finished = 0
+        self.p_ready, self.p_cmd, self.free_delay = 1.0, 1.0, 0
+        self.waits = [0, 0]
+        self.flushes = 0
+
+    async def reset(self) -> None:
+        dut = self.dut
+        Clock(dut.clk_i, 10, "ns").start()
+        dut.rst_ni.value = 0
+        for port in (dut.cmd_valid_i, dut.rd_ready_i, dut.rd_rsp_valid_i, dut.tile_free_i):
+            port.value = 0
+        for _ in range(3):
+            await FallingEdge(dut.clk_i)
+        dut.rst_ni.value = 1
+        await FallingEdge(dut.clk_i)
+
+    def fetch(self, address: int) -> int:
+        """Eight words of the store; anything beyond the end of the half."""
+        half, offset = self.words[address >> 15], address & 0x7FFF
+        value = 0
+        for j in range(8):
+            at = offset + j
+            word = half[at] if at < len(half) else self.rng.getrandbits(self.w)
+            value |= word << j * self.w
+        return value
+
+    def write(self, port: str) -> int:
+        """Apply a write of port a or b; returns its column, or -1."""
+        dut, mask = self.dut, (1 << self.w) - 1
+        if not int(getattr(dut, f"{port}_we_o").value):
+            return -1
+        column, row, odd, data = (
+            int(getattr(dut, f"{port}_{x}_o").value) for x in ("col", "row", "odd", "data")
+        )
+        assert not self.full[row // self.half_rows], f"wrote a buffer of ARRAY, row {row}"
+        self.columns[column][row, odd] = [data >> b * self.w & mask for b in range(4)]
+        return column
+
+    def judge_tile(self) -> None:
+        """The tile just handed over holds its columns, and missing pixels were left alone."""
+        fields, first, count = self.tiles.popleft()
+        base = self.next_buffer * self.half_rows
+        for q in range(self.dn):
+            got = {
+                (row - base, odd): v
+                for (row, odd), v in self.columns[q].items()
+                if row // self.half_rows == self.next_buffer
+            }
+            want = {}
+            if q < count:
+                want = expected_rows(self.config, self.store, fields, first + q)
+            assert got == want, f"pixel {first + q} (column {q}) of {fields}: {got} not {want}"
+        for column in self.columns:  # the next tile must write everything again
+            for key in [k for k in column if k[0] // self.half_rows == self.next_buffer]:
+                del column[key]
+        self.full[self.next_buffer] = True
+        delay = self.rng.randint(0, self.free_delay)
+        at = max([self.now + delay, *(t + 1 for t, _ in self.frees)])
+        self.frees.append((at, self.next_buffer))
+        self.next_buffer ^= 1
+
+    async def cycle(self) -> None:
+        dut, rng = self.dut, self.rng
+        # writes and completions of this cycle
+        columns = [self.write("a"), self.write("b")]
+        assert columns[0] != columns[1] or columns[0] < 0, "both ports on one column"
+        self.flushes += columns[1] >= 0
+        if int(dut.tile_done_o.value):
+            assert self.tiles, "a tile too many"
+            self.judge_tile()
+        if int(dut.done_o.value):
+            assert self.running is not None and not self.tiles
+            self.running = None
+            self.finished += 1
+        # tile buffers given back
+        free = bool(self.frees) and self.frees[0][0] <= self.now
+        dut.tile_free_i.value = free
+        if free:
+            self.full[self.frees.pop(0)[1]] = False
+        # reads
+        ready = rng.random() < self.p_ready
+        dut.rd_ready_i.value = ready
+        if int(dut.rd_valid_o.value) and ready:
+            self.answers[self.now + 2] = self.fetch(int(dut.rd_addr_o.value))
+        answer = self.answers.pop(self.now, None)
+        dut.rd_rsp_valid_i.value = answer is not None
+        dut.rd_data_i.value = rng.getrandbits(8 * self.w) if answer is None else answer
+        # commands
+        valid = bool(self.pending) and rng.random() < self.p_cmd
+        dut.cmd_valid_i.value = valid
+        dut.cmd_i.value = pack_command(self.pending[0]) if valid else rng.getrandbits(896)
+        if valid and int(dut.cmd_ready_o.value):
+            fields = self.running = self.pending.popleft()
+            for first in range(0, fields["npix"], self.dn):
+                self.tiles.append((fields, first, min(self.dn, fields["npix"] - first)))
+        assert bool(int(dut.stall_out_o.value)) <= bool(int(dut.busy_o.value))
+        self.waits[0] += int(dut.stall_in_o.value)
+        self.waits[1] += int(dut.stall_out_o.value)
+        self.now += 1
+        await FallingEdge(dut.clk_i)
+
+    async def drain(self, limit: int) -> int:
+        """Run until every command is done; returns the cycles."""
+        start = self.now
+        while self.pending or self.running is not None:
+            assert self.now - start < limit, "does not end"
+            await self.cycle()
+        return self.now - start
+
+
+@cocotb.test()
+async def random_commands(dut) -> None:
+    """Any convolution, with refused reads, late tile buffers and late commands, back to back."""
+    rng = random.Random(cocotb.RANDOM_SEED)
+    bench = Bench(dut, rng)
+    await bench.reset()
+    commands = 0
+    for _ in range(20):
+        bench.p_ready = rng.choice((1.0, 0.8, 0.3))
+        bench.p_cmd = rng.choice((1.0, 0.2))
+        bench.free_delay = rng.choice((0, 10, 100))
+        for _ in range(4):
+            bench.pending.append(random_conv(rng, bench.config, rng.choice((20, 150, 300))))
+            commands += 1
+        await bench.drain(40000)
+    assert bench.finished == commands
+    assert min(bench.waits) > 0
+    assert (bench.flushes > 50) == (bench.w > 16)  # words of 16 lanes never leave a rest
+    for _ in range(300):
+        await bench.cycle()
+    assert not int(dut.busy_o.value)
+
+
+@cocotb.test()
+async def full_rate(dut) -> None:
+    """Without stalls an instruction takes its issue slots and a constant."""
+    rng = random.Random(cocotb.RANDOM_SEED + 1)
+    bench = Bench(dut, rng)
+    await bench.reset()
+    for ab in (1, 2, 3, 4, 5, 8):
+        for _ in range(2):
+            while True:  # a tile must take longer than the way of a buffer through the pipeline
+                fields = random_conv(rng, bench.config, 400, ab)
+                slots = tokens_of(fields, bench.w)
+                if slots * bench.dn >= 16 * fields["npix"]:
+                    break
+            bench.pending.append(fields)
+            cycles = await bench.drain(4000)
+            cocotb.log.info("ab %d: %d slots in %d cycles", ab, slots, cycles)
+            assert cycles <= slots + 16
