@@ -20,7 +20,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks._assignments import CHECKPOINT, UNIFORM, calibration, curvature, mixed, network, short
+from benchmarks._assignments import (
+    CHECKPOINT,
+    UNIFORM,
+    calibration,
+    curvature,
+    mixed,
+    network,
+    short,
+)
 from benchmarks._results import write
 from benchmarks.cifar10 import load
 from hessbit import quant
@@ -30,7 +38,9 @@ from hessbit.quant import BitAssignment, FloatGraph
 
 
 @torch.no_grad()
-def float_accuracy(model: torch.nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+def float_accuracy(
+    model: torch.nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> float:
     x = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - 128) / 64
     return accuracy(torch.cat([model(part) for part in x.split(500)]).numpy(), labels)
 
@@ -98,9 +108,9 @@ def main() -> None:
         row = measure(graph, bits, rounding, images, labels, batches)
         result["configurations"][name] = row
         print(
-            f"{name}: {row['accuracy']:.2f} %, integer ONNX equal on {row['integer_onnx_equal_images']} of "
-            f"{len(images)}, QDQ differs on {row['qdq_different_images']} (at most "
-            f"{row['qdq_largest_steps']} steps)",
+            f"{name}: {row['accuracy']:.2f} %, integer ONNX equal on "
+            f"{row['integer_onnx_equal_images']} of {len(images)}, QDQ differs on "
+            f"{row['qdq_different_images']} (at most {row['qdq_largest_steps']} steps)",
             flush=True,
         )
     print(f"wrote {write('accuracy', result)}")

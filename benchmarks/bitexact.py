@@ -4,9 +4,9 @@
     python -m benchmarks.bitexact --preset ci --images 10 --bits W4A4
 
 For W8A8, W4A4, W2A2, W1A1 (first and last layer 8 bits) and for the mixed assignment (2..8 bits by
-curvature, half the cycles of W8A8): images whose RTL outputs equal the integer model, cycles of each
-layer in RTL and in the cost model, ratios of the layers with 64 output channels from one width to the
-next, simulated cycles per second and the time to build the simulator (without cache). Writes
+curvature, half the cycles of W8A8): images whose RTL outputs equal the integer model, cycles of
+each layer in RTL and in the cost model, ratios of the layers with 64 output channels from one width
+to the next, simulated cycles per second and the time to build the simulator (without cache). Writes
 benchmarks/results/bitexact-PRESET.json after every configuration.
 """
 
@@ -19,10 +19,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._assignments import CHECKPOINT, UNIFORM, calibration, curvature, mixed, network, short
+from benchmarks._assignments import (
+    CHECKPOINT,
+    UNIFORM,
+    calibration,
+    curvature,
+    mixed,
+    network,
+    short,
+)
 from benchmarks._results import write
 from hessbit import flow, quant
-from hessbit.files import ASSETS, load_images
+from hessbit.files import ASSETS, Images, load_images
 from hessbit.hw.config import AcceleratorConfig, preset
 from hessbit.quant import BitAssignment, FloatGraph
 
@@ -47,8 +55,8 @@ def build_seconds(config: AcceleratorConfig) -> float:
 
 
 def measure(
-    graph: FloatGraph, bits: BitAssignment, config: AcceleratorConfig, images: Any, batches: list[Any],
-    workers: int | None,
+    graph: FloatGraph, bits: BitAssignment, config: AcceleratorConfig, images: Images,
+    batches: list[Any], workers: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Quantize, compile and simulate one assignment."""
     model = quant.quantize(graph, bits, batches)
@@ -60,9 +68,9 @@ def measure(
         artifact.save(hbit)
         rtl = flow.run_rtl(hbit, images.images, workers=workers)
     same = (rtl.outputs.reshape(expected.shape) == expected).all(1)
-    rows = flow.compare_layers(artifact, rtl.report)
+    rows = flow.compare_layers(artifact, rtl.report.layer_cycles())
     cycles = sum(rtl.cycles) / len(rtl.cycles)
-    predicted = flow.predicted_total(artifact)
+    predicted = int(artifact.manifest["cycles"])
     assert images.labels is not None
     return {
         "bits": short(bits),
@@ -105,9 +113,13 @@ def ratios(graph: FloatGraph, rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--preset", action="append", help="(default: ci and z7020)")
-    parser.add_argument("--bits", action="append", choices=[*UNIFORM, "mixed"], help="(default: all)")
+    parser.add_argument(
+        "--bits", action="append", choices=[*UNIFORM, "mixed"], help="(default: all)"
+    )
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--checkpoint", default=str(CHECKPOINT))
     parser.add_argument("--workers", type=int)
@@ -120,7 +132,8 @@ def main() -> None:
     for name in args.preset or ["ci", "z7020"]:
         config = preset(name)
         result: dict[str, Any] = {
-            "preset": name, "clk_mhz": config.clk_mhz, "build_seconds": round(build_seconds(config), 1)
+            "preset": name, "clk_mhz": config.clk_mhz,
+            "build_seconds": round(build_seconds(config), 1)
         }  # fmt: skip
         rows: dict[str, Any] = {}
         for which in chosen:

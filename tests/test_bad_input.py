@@ -1,4 +1,4 @@
-"""Bad input: one clear line, exit code 1, nothing half-written. Every case of the README's table."""
+"""Bad input: one clear line, exit code 1, nothing half-written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def compiled(small, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("compiled")
     hbq, onnx, hbit = (str(folder / f"model.{s}") for s in ("hbq", "onnx", "hbit"))
-    assert main(["quantize", *small.options, *small.data, "--bits", "W4A4", "--out", hbq, "--json"]) == 0
+    assert (
+        main(["quantize", *small.options, *small.data, "--bits", "W4A4", "--out", hbq, "--json"])
+        == 0
+    )
     assert main(["export", hbq, "--qdq", onnx, "--json"]) == 0
     assert main(["compile", onnx, "--preset", "tiny", "--out", hbit, "--json"]) == 0
     return folder
@@ -60,7 +63,15 @@ def test_checkpoint_of_another_network(cli, small, here: Path) -> None:
 def test_missing_and_corrupt_checkpoint(cli, small, here: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(small.checkpoint.read_bytes()[:200])
-    options = ["--model", f"{small.module}:Net", "--input-shape", "3,8,8", *small.data, "--bits", "W8A8"]
+    options = [
+        "--model",
+        f"{small.module}:Net",
+        "--input-shape",
+        "3,8,8",
+        *small.data,
+        "--bits",
+        "W8A8",
+    ]
     refused(cli("quantize", *options, "--checkpoint", bad), str(bad))
     refused(cli("quantize", *options, "--checkpoint", "nowhere.safetensors"), "does not exist")
     nothing_new(here)
@@ -75,7 +86,15 @@ def test_checkpoint_with_code_is_not_run(cli, small, here: Path, tmp_path: Path)
 
     bad = tmp_path / "evil.pt"
     bad.write_bytes(pickle.dumps(Evil()))
-    options = ["--model", f"{small.module}:Net", "--input-shape", "3,8,8", *small.data, "--bits", "W8A8"]
+    options = [
+        "--model",
+        f"{small.module}:Net",
+        "--input-shape",
+        "3,8,8",
+        *small.data,
+        "--bits",
+        "W8A8",
+    ]
     refused(cli("quantize", *options, "--checkpoint", bad), "cannot be read")
     nothing_new(here)
 
@@ -96,9 +115,15 @@ def test_nan_weights(cli, small, here: Path, tmp_path: Path, value: float) -> No
 
 def test_unsupported_operator(cli, small, here: Path) -> None:
     options = [
-        "--model", f"{small.module}:Sine", "--checkpoint", small.checkpoint, "--input-shape", "3,8,8",
+        "--model", f"{small.module}:Sine", "--checkpoint", small.checkpoint,
+        "--input-shape", "3,8,8",
     ]  # fmt: skip
-    refused(cli("quantize", *options, *small.data, "--bits", "W8A8"), "unsupported operator", "sin", "node")
+    refused(
+        cli("quantize", *options, *small.data, "--bits", "W8A8"),
+        "unsupported operator",
+        "sin",
+        "node",
+    )
     nothing_new(here)
 
 
@@ -151,7 +176,8 @@ def test_layer_that_cannot_fit(cli, small, here: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     save_file(load_model(f"{module}:Big").state_dict(), tmp_path / "big.safetensors")
     options = [
-        "--model", f"{module}:Big", "--checkpoint", tmp_path / "big.safetensors", "--input-shape", "3,8,8",
+        "--model", f"{module}:Big", "--checkpoint", tmp_path / "big.safetensors",
+        "--input-shape", "3,8,8",
     ]  # fmt: skip
     hbq = tmp_path / "big.hbq"
     answer = cli(
@@ -194,18 +220,23 @@ def test_accumulator_overflow(cli, here: Path, tmp_path: Path) -> None:
         "--input-shape", "3,160,160", "--data", tmp_path / "wide.npz",
     ]  # fmt: skip
     refused(
-        cli("quantize", *options, "--bits", "W8A8", "--rounding", "nearest", "--weight-observer", "minmax"),
+        cli("quantize", *options, "--bits", "W8A8", "--rounding", "nearest",
+            "--weight-observer", "minmax"),
         "fc", "accumulator", "32 bits",
     )  # fmt: skip
     nothing_new(here)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.4, 0.999])
-def test_truncated_artifact(cli, compiled: Path, here: Path, tmp_path: Path, small, share: float) -> None:
+def test_truncated_artifact(
+    cli, compiled: Path, here: Path, tmp_path: Path, small, share: float
+) -> None:
     data = (compiled / "model.hbit").read_bytes()
     bad = tmp_path / "bad.hbit"
     bad.write_bytes(data[: int(len(data) * share)])
-    refused(cli("simulate", bad, "--images", small.images, "--level", "rtl", "--out", "o.npy"), str(bad))
+    refused(
+        cli("simulate", bad, "--images", small.images, "--level", "rtl", "--out", "o.npy"), str(bad)
+    )
     nothing_new(here)
 
 
@@ -221,22 +252,33 @@ def test_bit_flips_in_artifact(cli, compiled: Path, here: Path, tmp_path: Path, 
     nothing_new(here)
 
 
-def test_artifact_of_a_future_version(cli, compiled: Path, here: Path, tmp_path: Path, small) -> None:
+def test_artifact_of_a_future_version(
+    cli, compiled: Path, here: Path, tmp_path: Path, small
+) -> None:
     data = bytearray((compiled / "model.hbit").read_bytes())
     (version,) = struct.unpack_from("<I", data, 8)
     struct.pack_into("<I", data, 8, version + 1)
     bad = tmp_path / "bad.hbit"
     bad.write_bytes(data)
     refused(
-        cli("run", bad, "--images", small.images, "--out", "o.npy"), f"format {version + 1}", str(version)
+        cli("run", bad, "--images", small.images, "--out", "o.npy"),
+        f"format {version + 1}",
+        str(version),
     )
     nothing_new(here)
 
 
 @pytest.mark.parametrize(
-    "images", [np.zeros((2, 9, 8, 3), np.uint8), np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8), np.uint8)]
+    "images",
+    [
+        np.zeros((2, 9, 8, 3), np.uint8),
+        np.zeros((2, 8, 8, 3), np.float32),
+        np.zeros((8, 8), np.uint8),
+    ],
 )
-def test_wrong_input_shape_or_type(cli, compiled: Path, here: Path, tmp_path: Path, small, images) -> None:
+def test_wrong_input_shape_or_type(
+    cli, compiled: Path, here: Path, tmp_path: Path, small, images
+) -> None:
     bad = tmp_path / "bad.npz"
     np.savez(bad, images=images)
     for command in (
@@ -259,10 +301,11 @@ def test_images_with_pickles_are_refused(cli, compiled: Path, here: Path, tmp_pa
 @pytest.mark.parametrize("fault", ["error", "dead"])
 def test_bus_fault(cli, compiled: Path, here: Path, small, fault: str) -> None:
     answer = cli(
-        "run", compiled / "model.hbit", "--board", "sim", "--bus-fault", fault, "--images", small.images,
+        "run", compiled / "model.hbit", "--board", "sim", "--bus-fault", fault,
+        "--images", small.images,
         "--count", 1, "--out", "o.npy",
     )  # fmt: skip
-    refused(answer, "bus" if fault == "error" else "watchdog")
+    refused(answer, "AXI_READ" if fault == "error" else "WATCHDOG")
     nothing_new(here)
 
 

@@ -41,7 +41,9 @@ def test_start_imports_nothing_heavy() -> None:
         "import sys, hessbit.cli as c; c.build_parser(); "
         "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'onnx', 'scipy', 'rich')))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=TIMEOUT_S, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], timeout=TIMEOUT_S, check=False).returncode == 0
+    )
 
 
 def test_debug_shows_the_traceback(cli) -> None:
@@ -72,7 +74,7 @@ def test_every_command_alone_on_files(cli, small, tmp_path: Path, monkeypatch) -
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert answer.json["layers"]["fc"]["weight_bits"] == 8
-    assert answer.json["cost"]["cycles"] <= answer.json["limits"]["max_cycles"]
+    assert answer.json["cost"]["cycles"] <= answer.json["limits"]["cycles"]
 
     answer = cli("quantize", *small.options, *small.data, "--bits", "bits.json", "--json")
     assert answer.code == 0, answer.err
@@ -107,7 +109,17 @@ def test_waveform_and_stalls(cli, small, tmp_path: Path, monkeypatch) -> None:
     assert cli("quantize", *small.options, *small.data, "--bits", "W4A4", "--json").code == 0
     assert cli("export", "model.hbq", "--json").code == 0
     assert cli("compile", "model.onnx", "--preset", "tiny", "--json").code == 0
-    common = ["simulate", "model.hbit", "--level", "rtl", "--images", small.images, "--count", 1, "--json"]
+    common = [
+        "simulate",
+        "model.hbit",
+        "--level",
+        "rtl",
+        "--images",
+        small.images,
+        "--count",
+        1,
+        "--json",
+    ]
     plain = cli(*common, "--out", "plain.npy")
     stalled = cli(*common, "--out", "stalled.npy", "--stalls", 7)
     traced = cli(*common, "--out", "traced.npy", "--trace", "wave.fst")

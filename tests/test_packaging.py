@@ -30,14 +30,16 @@ def test_links_are_the_wheels_sources() -> None:
 def test_wheel_runs_the_main_job(tmp_path: Path) -> None:
     from hatchling.builders.wheel import WheelBuilder
 
-    built = next(iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])))
+    built = next(
+        iter(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
+    )
     with zipfile.ZipFile(built) as wheel:
         names = wheel.namelist()
     assert len(names) == len(set(names))
     needed = [
         "py.typed", "cli/_commands/demo.py", "rtl/hb_pkg.sv", "rtl/hb_top.sv", "sim/harness.cpp",
-        "hw/isa.py", "quant/zoo.py", "assets/resnet8-cifar10.safetensors", "assets/cifar10-test.npz",
-        "assets/cifar10-calibration.npz",
+        "hw/isa.py", "quant/zoo.py", "assets/resnet8-cifar10.safetensors",
+        "assets/cifar10-test.npz", "assets/cifar10-calibration.npz",
     ]  # fmt: skip
     assert [n for n in needed if f"hessbit/{n}" not in names] == []
     assert [n for n in names if n.split("/")[0] not in ("hessbit", "hessbit-0.1.0.dist-info")] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class HessbitError(Exception):
-    """Base of every error that hessbit raises on purpose; the command line prints it as one line."""
+    """Base of every error that hessbit raises on purpose; the command line prints one line."""
 
 
 class ConfigError(HessbitError):
@@ -55,7 +55,8 @@ class InfeasibleError(HessbitError):
     """
 
     def __init__(self, constraint: str, have: float, need: float, hint: str = "") -> None:
-        super().__init__(f"{constraint}: have {have:g}, need {need:g}" + (f"; {hint}" if hint else ""))
+        tail = f"; {hint}" if hint else ""
+        super().__init__(f"{constraint}: have {have:g}, need {need:g}{tail}")
         self.constraint, self.have, self.need = constraint, have, need
 
 

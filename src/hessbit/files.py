@@ -94,18 +94,23 @@ def load_images(path: str | Path, count: int | None = None) -> Images:
                         f"{path} has no array 'images', only {', '.join(data.files) or 'nothing'}"
                     )
                 images = data["images"]
-                labels = data["labels"] if "labels" in data else None
+                labels = data.get("labels")
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise ArtifactError(f"{path} is not a NumPy .npz or .npy file without pickle: {error}") from error
+        raise ArtifactError(
+            f"{path} is not a NumPy .npz or .npy file without pickle: {error}"
+        ) from error
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ShapeError(
-            f"{path}: images are {images.dtype} {images.shape}; need uint8 (N, height, width, channels)"
+            f"{path}: images are {images.dtype} {images.shape}; need uint8 "
+            "(N, height, width, channels)"
         )
     if labels is not None:
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-            raise ShapeError(f"{path}: labels are {labels.dtype} {labels.shape}; need integers ({len(images)},)")
+            raise ShapeError(
+                f"{path}: labels are {labels.dtype} {labels.shape}; need integers ({len(images)},)"
+            )
         labels = labels.astype(np.int64)
     if count is not None:
         if not 1 <= count <= len(images):

@@ -1,4 +1,4 @@
-"""Steps of the main job that join the rooms: cycles for the allocator, ONNX runs, accuracy, levels."""
+"""Steps that join the rooms: cycles for the allocator, ONNX runs, accuracy, simulation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hessbit.deploy.board import Board
     from hessbit.deploy.driver import RunReport
     from hessbit.hw.config import AcceleratorConfig
-    from hessbit.quant import QuantizedModel
+    from hessbit.quant import FloatGraph, QuantizedModel
     from hessbit.sim.rtl import DdrModel
 
 Bytes = NDArray[np.uint8]
@@ -46,17 +46,24 @@ def _session(path: str | Path) -> Any:
 def run_integer_onnx(path: str | Path, images: Bytes, batch: int = 100) -> Bytes:
     """Output integers of an integer ONNX file for images uint8 ``(N, H, W, C)``."""
     session = _session(path)
-    parts = [session.run(None, {"input_q": images[i : i + batch]})[0] for i in range(0, len(images), batch)]
+    parts = [
+        session.run(None, {"input_q": images[i : i + batch]})[0]
+        for i in range(0, len(images), batch)
+    ]
     return np.asarray(np.concatenate(parts), np.uint8)
 
 
-def run_qdq_onnx(path: str | Path, images: Bytes, model: QuantizedModel, batch: int = 100) -> NDArray[np.int64]:
+def run_qdq_onnx(
+    path: str | Path, images: Bytes, model: QuantizedModel, batch: int = 100
+) -> NDArray[np.int64]:
     """Output of a QDQ ONNX file, brought back to the integers that its last scale stands for."""
     session = _session(path)
     q_in, q_out = model.qtensors["input"], model.qtensors[model.output]
     parts = []
     for i in range(0, len(images), batch):
-        x = (images[i : i + batch].transpose(0, 3, 1, 2).astype(np.float32) - q_in.zero_point) * np.float32(q_in.scale)
+        x = (
+            images[i : i + batch].transpose(0, 3, 1, 2).astype(np.float32) - q_in.zero_point
+        ) * np.float32(q_in.scale)
         parts.append(session.run(None, {"input": np.ascontiguousarray(x)})[0])
     real = np.concatenate(parts).astype(np.float64)
     return np.asarray(np.rint(real / q_out.scale), np.int64) + q_out.zero_point
@@ -75,6 +82,8 @@ class RtlRun:
         Counters and log of the last image of the first worker.
     seconds : float
         Wall-clock time, without building the simulator.
+    busy_seconds : float
+        Sum over the processes of the time spent simulating.
     workers : int
         Processes that shared the images.
     """
@@ -83,15 +92,91 @@ class RtlRun:
     cycles: list[int]
     report: RunReport
     seconds: float
+    busy_seconds: float
     workers: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One layer of a compiled network.
+
+    ``weight_bits`` is None for pools. ``cycles`` are those of the RTL, from the last result of the
+    layer before to its own; ``utilisation`` is the share of the array's binary products in these
+    cycles that the layer needs.
+    """
+
+    name: str
+    weight_bits: int | None
+    act_bits: int
+    predicted: int
+    cycles: int
+    utilisation: float
+
+
+def compile_onnx(path: str | Path, config: AcceleratorConfig) -> Artifact:
+    """Compile a QDQ ONNX file; see `hessbit.hw.compiler.compile_model`."""
+    from hessbit.hw.compiler import compile_model
+
+    return compile_model(path, config)
+
+
+def cycle_table(graph: FloatGraph, config: AcceleratorConfig) -> dict[tuple[str, int, int], int]:
+    """Predicted cycles of every layer at every pair of weight and activation bits."""
+    from hessbit import quant
+    from hessbit.hw import cost
+
+    return cost.cycle_table(config, quant.geometry(graph))
+
+
+def build_rtl(config: AcceleratorConfig) -> Path:
+    """Build the simulator of ``config``, or find it in the cache."""
+    from hessbit.sim.rtl import build_model
+
+    return build_model(config)
+
+
+def compare_layers(artifact: Artifact, counted: dict[int, int] | None = None) -> list[LayerRow]:
+    """Every layer with its predicted and its counted cycles.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    counted : dict, optional
+        `RunReport.layer_cycles` of a run; without it the predicted ones stand for both.
+    """
+    config = artifact.config
+    peak = config.dm * config.dn * config.k  # binary products a cycle
+    rows = []
+    for entry in artifact.manifest["layers"]:
+        cycles = entry["cycles"] if counted is None else counted.get(entry["index"], 0)
+        rows.append(
+            LayerRow(
+                name=entry["name"],
+                weight_bits=entry.get("weight_bits"),
+                act_bits=entry["act_bits"],
+                predicted=entry["cycles"],
+                cycles=cycles,
+                utilisation=entry["binary_ops"] / (peak * max(cycles, 1)),
+            )
+        )
+    return rows
+
+
+def run_float(model: Any, x: Any) -> NDArray[np.float32]:
+    """Outputs ``(N, K)`` of a torch network for float images ``(N, C, H, W)``."""
+    import torch
+
+    with torch.no_grad():
+        return np.asarray(torch.cat([model(part) for part in x.split(100)]).numpy(), np.float32)
+
+
 def check_images(artifact: Artifact, images: NDArray[Any], source: object) -> None:
-    """Raise ShapeError unless ``images`` are uint8 ``(N, H, W, C)`` of the artifact's input shape."""
+    """Raise ShapeError unless ``images`` are uint8 ``(N, H, W, C)`` of the artifact's input."""
     info = artifact.input
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (info.h, info.w, info.c):
         raise ShapeError(
-            f"images are {images.dtype} {images.shape}; {source} takes uint8 (N, {info.h}, {info.w}, {info.c})"
+            f"images are {images.dtype} {images.shape}; {source} takes uint8 "
+            f"(N, {info.h}, {info.w}, {info.c})"
         )
 
 
@@ -107,6 +192,20 @@ def reference(path: str | Path, images: Bytes) -> Bytes:
     from hessbit import quant
 
     return quant.load(path).run(images)
+
+
+def run_instructions(
+    artifact: Artifact, images: Bytes, progress: Callable[[str, float], None] | None = None
+) -> Bytes:
+    """Outputs ``(N, h, w, c)`` of the instruction-level simulator."""
+    from hessbit.sim import instruction
+
+    parts = []
+    for i, image in enumerate(images):
+        parts.append(instruction.run(artifact, image[None]))
+        if progress is not None:
+            progress(f"image {i + 1}", (i + 1) / len(images))
+    return np.concatenate(parts)
 
 
 def faulty_board(config: AcceleratorConfig, fault: str) -> Board:
@@ -133,13 +232,13 @@ def _start_worker(path: str, ddr: DdrModel, trace: Path | None = None) -> None:
     _accelerator = Accelerator(simulated_board(artifact.config, ddr=ddr, trace=trace), artifact)
 
 
-def _work(images: Bytes) -> tuple[Bytes, list[int], RunReport]:
-    outputs, cycles = [], []
+def _work(images: Bytes) -> tuple[Bytes, list[int], RunReport, float]:
+    outputs, cycles, start = [], [], time.monotonic()
     for image in images:
         outputs.append(_accelerator.run(image))
         report = _accelerator.report()
         cycles.append(report.cycles)
-    return np.stack(outputs), cycles, report
+    return np.stack(outputs), cycles, report, time.monotonic() - start
 
 
 def run_rtl(
@@ -184,10 +283,13 @@ def run_rtl(
     workers = max(1, min(workers or os.cpu_count() or 1, len(images)))
     size = max(1, min(8, len(images) // (4 * workers)))
     starts = list(range(0, len(images), size))
-    parts: dict[int, tuple[Bytes, list[int], RunReport]] = {}
+    parts: dict[int, tuple[Bytes, list[int], RunReport, float]] = {}
     begin = time.monotonic()
     with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(str(path), ddr or DdrModel(), trace)
+        workers,
+        get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(str(path), ddr or DdrModel(), trace),
     ) as pool:
         jobs = {pool.submit(_work, images[s : s + size]): s for s in starts}
         try:
@@ -203,5 +305,6 @@ def run_rtl(
         cycles=[c for s in starts for c in parts[s][1]],
         report=parts[0][2],
         seconds=time.monotonic() - begin,
+        busy_seconds=sum(p[3] for p in parts.values()),
         workers=workers,
     )

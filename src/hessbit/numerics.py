@@ -31,7 +31,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Dyadic:
-    """Per-channel multipliers ``m / 2^s`` and, for a residual, ``m2 * 2^t / 2^s``; each ``(C,)``."""
+    """Multipliers ``m / 2^s`` and, for a residual, ``m2 * 2^t / 2^s``; each of shape ``(C,)``."""
 
     m: Ints
     s: Ints
@@ -76,7 +76,9 @@ def dyadic(ratio: ArrayLike, skip_ratio: float | None = None, *, name: str = "la
     if skip_ratio is not None:  # keep 255 * m2 * 2^t below 2^54
         s = np.minimum(s, 46 - np.frexp(rs)[1])
     if np.any(s < 1):
-        raise NumericsError(f"{name}: scale ratio {float(r.max()):g} is too large, must be below 2^15")
+        raise NumericsError(
+            f"{name}: scale ratio {float(r.max()):g} is too large, must be below 2^15"
+        )
     m = np.floor(np.ldexp(r, s) + 0.5).astype(np.int64)
     m2, t = np.zeros_like(m), np.zeros_like(s)
     if skip_ratio is not None:

@@ -34,7 +34,9 @@ The way of the data, each step usable alone on files:
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all commands; their modules import nothing heavy."""
     parser = argparse.ArgumentParser(
-        prog="hessbit", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="hessbit",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hessbit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -51,7 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
         module.add_arguments(sub)
         general = sub.add_argument_group("general")
         general.add_argument("--json", action="store_true", help="print the result as JSON")
-        general.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+        general.add_argument(
+            "--seed", type=int, default=0, help="seed of everything random (default 0)"
+        )
         general.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.set_defaults(run=module.run)
     return parser

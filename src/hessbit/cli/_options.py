@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,8 @@ from hessbit.errors import ConfigError
 if TYPE_CHECKING:
     from hessbit.cli._ui import Ui
     from hessbit.files import Images
-    from hessbit.quant import BitAssignment, FloatGraph
+    from hessbit.hw.config import AcceleratorConfig
+    from hessbit.quant import BitAssignment, Cost, FloatGraph, SensitivityTable
 
 ZOO_MODEL = "hessbit.quant.zoo:ResNet8"
 CHECKPOINT = "resnet8-cifar10.safetensors"
@@ -40,7 +43,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--input-scale", type=float, default=1 / 64, metavar="S",
         help="a byte p enters as (p - zero point) * S (default: 1/64)",
     )  # fmt: skip
-    group.add_argument("--input-zero-point", type=int, default=128, metavar="Z", help="(default: 128)")
+    group.add_argument(
+        "--input-zero-point", type=int, default=128, metavar="Z", help="(default: 128)"
+    )
 
 
 def add_calibration(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +61,10 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """``--preset``."""
     parser.add_argument(
-        "--preset", default="z7020", metavar="NAME", help="accelerator: tiny, ci or z7020 (default: %(default)s)"
+        "--preset",
+        default="z7020",
+        metavar="NAME",
+        help="accelerator: tiny, ci or z7020 (default: %(default)s)",
     )
 
 
@@ -138,7 +146,8 @@ def calibration(args: argparse.Namespace, batch: int = 64) -> list[Any]:
     x = to_float(args, data.images)
     if data.labels is None:
         return list(x.split(batch))
-    return list(zip(x.split(batch), torch.from_numpy(data.labels).split(batch), strict=True))
+    y = torch.from_numpy(data.labels)
+    return list(zip(torch.split(x, batch), torch.split(y, batch), strict=True))
 
 
 def parse_bits(text: str, graph: FloatGraph) -> BitAssignment:
@@ -181,7 +190,7 @@ def parse_budgets(items: list[str], reference: Any) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Keyword arguments of `hessbit.quant.allocate`.
+        By kind: bytes, BOPS, cycles.
     """
     out: dict[str, float] = {}
     for item in items:
@@ -191,14 +200,46 @@ def parse_budgets(items: list[str], reference: Any) -> dict[str, float]:
             value = float(text[:-1] if share else text)
         except ValueError:
             value = -1.0
-        if not equals or kind not in BUDGET_KINDS or value <= 0:
+        if not equals or kind not in BUDGET_KINDS or not 0 < value < math.inf:
             raise ConfigError(
-                f"--budget {item!r}: write bytes=, bops= or cycles= and a number, or a share of W8A8 like 0.5x"
+                f"--budget {item!r}: write bytes=, bops= or cycles= and a number, "
+                "or a share of W8A8 like 0.5x"
             )
-        if f"max_{kind}" in out:
+        if kind in out:
             raise ConfigError(f"--budget {kind} is given twice")
-        out[f"max_{kind}"] = value * float(getattr(reference, kind)) if share else value
+        out[kind] = value * float(getattr(reference, kind)) if share else value
     return out
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Chosen widths, the limits that they keep, and the cost of uniform W8A8 to compare with."""
+
+    bits: BitAssignment
+    limits: dict[str, float]
+    reference: Cost
+    cost: Cost
+    cycles: dict[tuple[str, int, int], int]
+
+
+def choose_bits(
+    graph: FloatGraph,
+    table: SensitivityTable,
+    config: AcceleratorConfig,
+    budgets: list[str],
+    fixed: dict[str, tuple[int | None, int | None]] | None = None,
+) -> Choice:
+    """The best assignment under budgets as `parse_budgets` reads them."""
+    from hessbit import flow, quant
+
+    cycles = flow.cycle_table(graph, config)
+    reference = quant.cost(graph, quant.BitAssignment.uniform(graph, 8, 8), cycles)
+    limits = parse_budgets(budgets, reference)
+    bits = quant.allocate(
+        graph, table, cycles=cycles, fixed=fixed,
+        max_bytes=limits.get("bytes"), max_bops=limits.get("bops"), max_cycles=limits.get("cycles"),
+    )  # fmt: skip
+    return Choice(bits, limits, reference, quant.cost(graph, bits, cycles), cycles)
 
 
 def add_images(parser: argparse.ArgumentParser) -> None:
@@ -219,7 +260,12 @@ def images(args: argparse.Namespace) -> Images:
 
 
 def conclude(
-    args: argparse.Namespace, ui: Ui, result: dict[str, Any], outputs: Any, labels: Any, expected: Any
+    args: argparse.Namespace,
+    ui: Ui,
+    result: dict[str, Any],
+    outputs: Any,
+    labels: Any,
+    expected: Any,
 ) -> dict[str, Any]:
     """Compare outputs with the integer model, say the accuracy, write them; the result for JSON.
 
@@ -238,7 +284,8 @@ def conclude(
         result["identical_images"] = same
         if same != len(outputs):
             raise SimulationError(
-                f"{len(outputs) - same} of {len(outputs)} images differ from the integer model of {args.model}"
+                f"{len(outputs) - same} of {len(outputs)} images differ from the "
+                f"integer model of {args.model}"
             )
         ui.say(f"{same} of {len(outputs)} images identical to the integer model")
     if labels is not None:

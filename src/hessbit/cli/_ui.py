@@ -27,11 +27,18 @@ def _cell(value: object) -> str:
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A plain text table; numbers are set to the right, texts to the left."""
     cells = [[_cell(v) for v in row] for row in rows]
-    widths = [max(len(c), *(len(r[i]) for r in cells)) if cells else len(c) for i, c in enumerate(columns)]
-    right = [all(r[i] is None or isinstance(r[i], int | float) for r in rows) for i in range(len(columns))]
+    widths = [
+        max(len(c), *(len(r[i]) for r in cells)) if cells else len(c) for i, c in enumerate(columns)
+    ]
+    right = [
+        all(r[i] is None or isinstance(r[i], int | float) for r in rows)
+        for i in range(len(columns))
+    ]
 
     def line(items: Sequence[str]) -> str:
-        parts = (t.rjust(w) if r else t.ljust(w) for t, w, r in zip(items, widths, right, strict=True))
+        parts = (
+            t.rjust(w) if r else t.ljust(w) for t, w, r in zip(items, widths, right, strict=True)
+        )
         return "  ".join(parts).rstrip()
 
     rule = "  ".join("-" * w for w in widths)
@@ -77,7 +84,8 @@ class Ui:
             yield lambda text, fraction: None
             return
         bar = Progress(
-            TextColumn("{task.description:<12}"), BarColumn(30), TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.description:<12}"), BarColumn(30),
+            TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(), TextColumn("{task.fields[text]}"),
             console=Console(stderr=True), transient=True,
         )  # fmt: skip

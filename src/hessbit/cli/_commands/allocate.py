@@ -34,33 +34,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     """Allocate and write the bits file."""
     from hessbit import quant
-    from hessbit.flow import cycle_table
     from hessbit.hw.config import preset
 
     config = preset(args.preset)
     graph = options.float_graph(args)
     table = quant.SensitivityTable.load(args.sensitivity)
-    cycles = cycle_table(graph, config)
-    reference = quant.cost(graph, quant.BitAssignment.uniform(graph, 8, 8), cycles)
-    limits = options.parse_budgets(args.budget, reference)
-    bits = quant.allocate(graph, table, cycles=cycles, fixed=options.parse_fixed(args.fix), **limits)
-    bits.save(args.out)
-    cost = quant.cost(graph, bits, cycles)
+    choice = options.choose_bits(graph, table, config, args.budget, options.parse_fixed(args.fix))
+    choice.bits.save(args.out)
     ui.table(
         ["layer", "W", "A", "cycles"],
-        [[n, b.weight_bits, b.act_bits, cycles[n, b.weight_bits, b.act_bits]] for n, b in bits.layers.items()],
+        [
+            [n, b.weight_bits, b.act_bits, choice.cycles[n, b.weight_bits, b.act_bits]]
+            for n, b in choice.bits.layers.items()
+        ],
     )
     ui.say()
     ui.table(
         ["", "bytes", "BOPS", "cycles"],
         [
             [word, round(c.bytes), round(c.bops), round(c.cycles or 0)]
-            for word, c in (("W8A8", reference), ("chosen", cost))
+            for word, c in (("W8A8", choice.reference), ("chosen", choice.cost))
         ],
     )
     ui.say(f"wrote {args.out}")
+    cost = choice.cost
     return {
-        **bits.to_dict(), "limits": limits,
+        **choice.bits.to_dict(), "limits": choice.limits,
         "cost": {"bytes": cost.bytes, "bops": cost.bops, "cycles": cost.cycles},
         "files": [str(args.out)],
     }  # fmt: skip

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this command."""
     options.add_model(parser)
     options.add_calibration(parser)
-    parser.add_argument("--out", default="curvature.json", metavar="FILE", help="(default: %(default)s)")
+    parser.add_argument(
+        "--out", default="curvature.json", metavar="FILE", help="(default: %(default)s)"
+    )
     parser.add_argument(
         "--sensitivity", default="sensitivity.json", metavar="FILE", help="(default: %(default)s)"
     )
@@ -41,7 +43,8 @@ def show(ui: Ui, report: Any, table: Any) -> None:
         omega = table.weights[name]
         rows.append([name, e.size, e.trace, e.stderr, e.probes, *(omega[b] for b in (2, 4, 8))])
     ui.table(
-        ["layer", "weights", "trace", "std error", "probes", "omega W2", "omega W4", "omega W8"], rows
+        ["layer", "weights", "trace", "std error", "probes", "omega W2", "omega W4", "omega W8"],
+        rows,
     )
 
 
@@ -62,7 +65,10 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     show(ui, report, table)
     ui.say(f"\n{report.images} images, {report.seconds:.1f} s")
     ui.say(f"wrote {args.out}, {args.sensitivity}")
-    layers = {n: {"trace": e.trace, "stderr": e.stderr, "probes": e.probes} for n, e in report.layers.items()}
+    layers = {
+        n: {"trace": e.trace, "stderr": e.stderr, "probes": e.probes}
+        for n, e in report.layers.items()
+    }
     return {
         "layers": layers, "images": report.images, "seconds": report.seconds,
         "files": [str(Path(args.out)), str(Path(args.sensitivity))],

@@ -19,7 +19,9 @@ from hessbit.cli._ui import Ui
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this command."""
-    parser.add_argument("model", metavar="MODEL.onnx", help="from hessbit export, or of the same form")
+    parser.add_argument(
+        "model", metavar="MODEL.onnx", help="from hessbit export, or of the same form"
+    )
     options.add_preset(parser)
     parser.add_argument("--out", metavar="FILE", help="(default: MODEL.hbit)")
 
@@ -33,19 +35,25 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     artifact = flow.compile_onnx(args.model, config)
     out = Path(args.out) if args.out else Path(args.model).with_suffix(".hbit")
     artifact.save(out)
-    layers = flow.predicted_layers(artifact)
+    layers = flow.compare_layers(artifact)
     total = sum(row.cycles for row in layers)
-    ui.table(["layer", "W", "A", "cycles"], [[r.name, r.weight_bits, r.act_bits, r.cycles] for r in layers])
+    ui.table(
+        ["layer", "W", "A", "cycles"],
+        [[r.name, r.weight_bits, r.act_bits, r.cycles] for r in layers],
+    )
     ui.say(
-        f"\n{total:,} cycles predicted = {total / config.clk_mhz / 1000:.3f} ms at {config.clk_mhz:g} MHz "
-        f"(assumed clock); {artifact.n_instructions} instructions, {len(artifact.model):,} bytes of weights"
+        f"\n{total:,} cycles predicted = {total / config.clk_mhz / 1000:.3f} ms at "
+        f"{config.clk_mhz:g} MHz (assumed clock); {artifact.n_instructions} instructions, "
+        f"{len(artifact.model):,} bytes of weights"
     )
     ui.say(f"wrote {out}")
     return {
         "preset": config.name, "clk_mhz": config.clk_mhz, "cycles": total,
         "layers": [
-            {"name": r.name, "weight_bits": r.weight_bits, "act_bits": r.act_bits, "cycles": r.cycles}
+            {"name": r.name, "weight_bits": r.weight_bits, "act_bits": r.act_bits,
+             "cycles": r.cycles}
             for r in layers
         ],
-        "instructions": artifact.n_instructions, "model_bytes": len(artifact.model), "files": [str(out)],
+        "instructions": artifact.n_instructions, "model_bytes": len(artifact.model),
+        "files": [str(out)],
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """The whole way: checkpoint to bit-exact RTL on test images, with a table at the end.
 
-Without options: ResNet-8 for CIFAR-10, bits chosen by curvature under half the cycles of W8A8, preset
-z7020, 100 test images in the Verilated RTL.
+Without options: ResNet-8 for CIFAR-10, bits chosen by curvature under half the cycles of W8A8,
+preset z7020, 100 test images in the Verilated RTL.
 
 example:
   hessbit demo
@@ -24,6 +24,7 @@ from hessbit.errors import ConfigError, SimulationError
 if TYPE_CHECKING:
     from hessbit.flow import RtlRun
     from hessbit.hw.artifact import Artifact
+    from hessbit.hw.config import AcceleratorConfig
     from hessbit.quant import BitAssignment, FloatGraph
 
 
@@ -37,24 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes=, bops= or cycles=, a number or a share of W8A8 (default: cycles=0.5x)",
     )  # fmt: skip
     parser.add_argument("--bits", metavar="W4A4|FILE", help="use these widths, without choosing")
-    parser.add_argument("--test", metavar="NPZ", help="test images and labels (default: those that ship)")
     parser.add_argument(
-        "--images", type=options.positive, default=100, metavar="N", help="test images (default: %(default)s)"
+        "--test", metavar="NPZ", help="test images and labels (default: those that ship)"
+    )
+    parser.add_argument(
+        "--images",
+        type=options.positive,
+        default=100,
+        metavar="N",
+        help="test images (default: %(default)s)",
     )
     parser.add_argument(
         "--probes", type=options.positive, default=20, metavar="N",
         help="most probes of the Hessian traces (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=options.positive, metavar="N", help="(default: one a core)")
-    parser.add_argument("--out", default="out/demo", metavar="FOLDER", help="(default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=options.positive, metavar="N", help="(default: one a core)"
+    )
+    parser.add_argument(
+        "--out", default="out/demo", metavar="FOLDER", help="(default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     """All steps, each with its time; then the closing table."""
-    import numpy as np
 
     from hessbit import flow, quant
-    from hessbit.files import load_images
+    from hessbit.files import load_images, write_npy
     from hessbit.hw.config import preset
 
     if args.bits and args.budget:
@@ -71,7 +81,14 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         name: folder / name
-        for name in ("bits.json", "model.hbq", "model.onnx", "model.int.onnx", "model.hbit", "outputs.npy")
+        for name in (
+            "bits.json",
+            "model.hbq",
+            "model.onnx",
+            "model.int.onnx",
+            "model.hbit",
+            "outputs.npy",
+        )
     }
     steps = Steps(ui)
 
@@ -102,9 +119,11 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     flow.build_rtl(config)
     steps.begin("simulate", f"RTL on {len(test.images)} images")
     with ui.progress("RTL") as progress:
-        rtl = flow.run_rtl(files["model.hbit"], test.images, workers=args.workers, progress=progress)
+        rtl = flow.run_rtl(
+            files["model.hbit"], test.images, workers=args.workers, progress=progress
+        )
     outputs = rtl.outputs.reshape(expected.shape)
-    flow.write_npy(files["outputs.npy"], outputs)
+    write_npy(files["outputs.npy"], outputs)
     same = int((outputs == expected).all(1).sum())
     steps.end()
 
@@ -131,7 +150,8 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     }  # fmt: skip
     if same != n or onnx_same != n:
         raise SimulationError(
-            f"of {n} images {n - same} differ in RTL and {n - onnx_same} in onnxruntime from the integer model"
+            f"of {n} images {n - same} differ in RTL and {n - onnx_same} in onnxruntime from the "
+            "integer model"
         )
     return result
 
@@ -152,7 +172,9 @@ class Steps:
     def end(self) -> None:
         """End the last step."""
         self._close()
-        self._ui.say("          " + ", ".join(f"{k} {v:.0f} s" for k, v in self.seconds.items() if v >= 1))
+        self._ui.say(
+            "          " + ", ".join(f"{k} {v:.0f} s" for k, v in self.seconds.items() if v >= 1)
+        )
         self._ui.say()
 
     def _close(self) -> None:
@@ -162,15 +184,18 @@ class Steps:
 
 
 def _choose_bits(
-    args: argparse.Namespace, ui: Ui, steps: Steps, graph: FloatGraph, batches: list[Any], config: Any,
-    files: dict[str, Path],
+    args: argparse.Namespace, ui: Ui, steps: Steps, graph: FloatGraph, batches: list[Any],
+    config: AcceleratorConfig, files: dict[str, Path],
 ) -> BitAssignment:  # fmt: skip
     """The assignment that the options name, or the best one under the budgets by curvature."""
-    from hessbit import flow, quant
+    from hessbit import quant
 
     if args.bits:
         return options.parse_bits(args.bits, graph)
-    steps.begin("analyze", f"Hessian traces, {sum(len(b[0]) if isinstance(b, tuple) else len(b) for b in batches)} images")
+    steps.begin(
+        "analyze",
+        f"Hessian traces of {len(quant.layer_names(graph))} layers and their activations",
+    )
     with ui.progress("analyze") as progress:
         report = quant.analyze(
             graph, batches, max_probes=args.probes, min_probes=min(10, args.probes), seed=args.seed,
@@ -186,34 +211,43 @@ def _choose_bits(
         [[f"  {n}", e.trace, e.stderr, e.probes] for n, e in report.layers.items()],
     )
     budgets = args.budget or ["cycles=0.5x"]
-    steps.begin("allocate", "exactly, under " + " and ".join(budgets) + (" of W8A8" if "x" in budgets[0] else ""))
-    cycles = flow.cycle_table(graph, config)
-    whole = quant.cost(graph, quant.BitAssignment.uniform(graph, 8, 8), cycles)
-    return quant.allocate(graph, table, cycles=cycles, **options.parse_budgets(budgets, whole))
+    steps.begin(
+        "allocate",
+        "exactly, under " + " and ".join(budgets) + (" of W8A8" if "x" in budgets[0] else ""),
+    )
+    return options.choose_bits(graph, table, config, budgets).bits
 
 
 def _closing(ui: Ui, artifact: Artifact, rtl: RtlRun, bits: BitAssignment) -> dict[str, Any]:
     """The table of layers: bits, predicted and counted cycles, utilisation; latency."""
     from hessbit import flow
 
-    rows = flow.compare_layers(artifact, rtl.report)
+    rows = flow.compare_layers(artifact, rtl.report.layer_cycles())
     ui.table(
         ["layer", "W", "A", "predicted cycles", "RTL cycles", "utilisation"],
         [
-            [r.name, r.weight_bits, r.act_bits, r.predicted, r.cycles, f"{100 * r.utilisation:.0f} %"]
+            [
+                r.name,
+                r.weight_bits,
+                r.act_bits,
+                r.predicted,
+                r.cycles,
+                f"{100 * r.utilisation:.0f} %",
+            ]
             for r in rows
         ],
     )
     cycles = sum(rtl.cycles) / len(rtl.cycles)
-    predicted = flow.predicted_total(artifact)
+    predicted = int(artifact.manifest["cycles"])
     clk = artifact.config.clk_mhz
     ui.say()
     ui.say(
-        f"latency {cycles / clk / 1000:.3f} ms at {clk:g} MHz (assumed clock): {cycles:,.0f} cycles from start "
-        f"to done, {predicted:,} predicted ({100 * (predicted / cycles - 1):+.1f} %)"
+        f"latency {cycles / clk / 1000:.3f} ms at {clk:g} MHz (assumed clock): {cycles:,.0f} "
+        f"cycles from start to done, {predicted:,} predicted ({100 * (predicted / cycles - 1):+.1f} %)"
     )
     return {
-        "preset": artifact.config.name, "clk_mhz": clk, "cycles": cycles, "predicted_cycles": predicted,
+        "preset": artifact.config.name, "clk_mhz": clk, "cycles": cycles,
+        "predicted_cycles": predicted,
         "latency_ms": cycles / clk / 1000,
         "layers": [
             {

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     observers = ("minmax", "percentile", "mse")
     parser.add_argument("--observer", choices=observers, default="mse", help="activation ranges")
-    parser.add_argument("--weight-observer", choices=("minmax", "mse"), default="mse", help="weight ranges")
+    parser.add_argument(
+        "--weight-observer", choices=("minmax", "mse"), default="mse", help="weight ranges"
+    )
     parser.add_argument("--rounding", choices=("nearest", "compensated"), default="compensated")
     parser.add_argument("--out", default="model.hbq", metavar="FILE", help="(default: %(default)s)")
 

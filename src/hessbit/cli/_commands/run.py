@@ -20,7 +20,9 @@ from hessbit.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this command."""
     parser.add_argument("artifact", metavar="MODEL.hbit", help="from hessbit compile")
-    parser.add_argument("--board", choices=("sim", "pynq"), default="sim", help="(default: %(default)s)")
+    parser.add_argument(
+        "--board", choices=("sim", "pynq"), default="sim", help="(default: %(default)s)"
+    )
     parser.add_argument("--bitstream", metavar="FILE.bit", help="for --board pynq")
     parser.add_argument("--model", metavar="MODEL.hbq", help="compare with the quantized model")
     options.add_images(parser)

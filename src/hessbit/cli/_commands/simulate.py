@@ -25,10 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", choices=("reference", "instruction", "rtl"), default="rtl")
     parser.add_argument(
         "--model", metavar="MODEL.hbq",
-        help="the quantized model: needed by --level reference; with another level, compare with it",
+        help="the quantized model: --level reference runs it, other levels are compared with it",
     )  # fmt: skip
     options.add_images(parser)
-    parser.add_argument("--workers", type=options.positive, metavar="N", help="(default: one a core)")
+    parser.add_argument(
+        "--workers", type=options.positive, metavar="N", help="(default: one a core)"
+    )
     parser.add_argument("--trace", metavar="FILE.fst", help="write a waveform of the run (rtl)")
     parser.add_argument(
         "--stalls", type=int, metavar="SEED", help="stall the simulated bus at random, 30 %% (rtl)"
@@ -60,7 +62,12 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
             ddr = flow.ddr_model(stalls=args.stalls)
             trace = Path(args.trace) if args.trace else None
             done = flow.run_rtl(
-                args.artifact, data.images, ddr=ddr, workers=args.workers, trace=trace, progress=progress
+                args.artifact,
+                data.images,
+                ddr=ddr,
+                workers=args.workers,
+                trace=trace,
+                progress=progress,
             )
             outputs = done.outputs
             cycles = float(np.mean(done.cycles))
@@ -71,8 +78,9 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
                 "workers": done.workers,
             }  # fmt: skip
             ui.say(
-                f"{cycles:,.0f} cycles an image = {cycles / clk / 1000:.3f} ms at {clk:g} MHz (assumed clock); "
-                f"simulated {result['cycles_per_second']:,.0f} cycles/s in {done.workers} processes"
+                f"{cycles:,.0f} cycles an image = {cycles / clk / 1000:.3f} ms at {clk:g} MHz "
+                f"(assumed clock); simulated {result['cycles_per_second']:,.0f} cycles/s "
+                f"in {done.workers} processes"
             )
     assert outputs is not None
     return options.conclude(args, ui, result, outputs, data.labels, expected)
