@@ -9,9 +9,9 @@ Layout (little endian)::
     24  32  SHA-256 of bytes 0..23 and of everything from byte 56 on
     56      manifest (JSON, UTF-8), then the sections one after another
 
-The manifest says what every section is and where (`sections`: offset from the end of the manifest,
-bytes, SHA-256). Sections: ``program`` (128-byte instructions), ``model`` (weights and parameters, to
-be placed at Base.MODEL), ``golden_input`` (bytes at Base.INPUT) and ``golden_output`` (the output
+The manifest says where every section is (`sections`: offset from the end of the manifest, bytes,
+SHA-256). Sections: ``program`` (128-byte instructions), ``model`` (weights and parameters, to be
+placed at Base.MODEL), ``golden_input`` (bytes at Base.INPUT) and ``golden_output`` (the output
 tensor, cropped, uint8). Needs numpy alone, so that it also runs on a board.
 """
 
@@ -123,7 +123,9 @@ class Artifact:
     def instructions(self) -> list[Instruction]:
         """The decoded program."""
         data = self.program.tobytes()
-        return [Instruction.decode(data[i : i + INSTR_BYTES]) for i in range(0, len(data), INSTR_BYTES)]
+        return [
+            Instruction.decode(data[i : i + INSTR_BYTES]) for i in range(0, len(data), INSTR_BYTES)
+        ]
 
     def input_bytes(self, image: Bytes) -> bytes:
         """The bytes at Base.INPUT for ``image`` (h, w, c), padded to whole beats."""
@@ -168,8 +170,10 @@ class Artifact:
         table, at = {}, 0
         for name, blob in blobs.items():
             table[name] = {
-                "offset": at, "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest(),
-            }  # fmt: skip
+                "offset": at,
+                "bytes": len(blob),
+                "sha256": hashlib.sha256(blob).hexdigest(),
+            }
             at += len(blob)
         manifest = {k: v for k, v in self.manifest.items() if k != "sections"} | {"sections": table}
         text = json.dumps(manifest, sort_keys=True).encode()
@@ -184,7 +188,7 @@ class Artifact:
         Raises
         ------
         ArtifactError
-            When it is missing, not an artifact, truncated, changed, of another format or ISA version.
+            When it is missing, not an artifact, truncated, changed, or of another format or ISA.
         """
         try:
             data = Path(path).read_bytes()

@@ -56,8 +56,9 @@ def system_verilog() -> str:
         ("OP", isa.Opcode, 8), ("LOAD", isa.LoadKind, 2), ("BASE", isa.Base, 2),
         ("POOL", isa.PoolOp, 1), ("ERR", isa.ErrorCode, 8),
     ):  # fmt: skip
-        for e in enum:
-            lines.append(f"  localparam logic [{width - 1}:0] {prefix}_{e.name} = {width}'d{e.value};")
+        for v in enum:
+            kind = f"localparam logic [{width - 1}:0]"
+            lines.append(f"  {kind} {prefix}_{v.name} = {width}'d{v.value};")
         lines.append("")
     for e in isa.Engine:
         lines.append(f"  localparam int ENG_{e.name} = {e.value};")
@@ -70,7 +71,8 @@ def system_verilog() -> str:
     for op, fields in isa.LAYOUT.items():
         if fields:
             lines += _struct(f"{op.name.lower()}_t", fields, body)
-    lines += _struct("requant_t", (isa.Field("from_pool", 1, "results come from POOL"), *isa.OUTPUT))
+    source = isa.Field("from_pool", 1, "results come from POOL")
+    lines += _struct("requant_t", (source, *isa.OUTPUT))
     lines += _struct("param_t", isa.PARAM_FIELDS)
     lines += ["endpackage", "/* verilator lint_on UNUSEDPARAM */", ""]
     return "\n".join(lines)
@@ -79,7 +81,8 @@ def system_verilog() -> str:
 def markdown() -> str:
     """Text of docs/isa.md."""
     lines = ["# Instructions, registers and error codes", "", f"<!-- {_NOTE} -->", ""]
-    lines += [f"An instruction has {isa.INSTR_BYTES} bytes, little endian. ISA version {isa.ISA_VERSION}.", ""]
+    size = f"An instruction has {isa.INSTR_BYTES} bytes, little endian."
+    lines += [f"{size} ISA version {isa.ISA_VERSION}.", ""]
 
     def table(title: str, fields: tuple[Field, ...], at: int) -> None:
         lines.extend([f"## {title}", "", "| bits | field | meaning |", "|---|---|---|"])
@@ -110,9 +113,11 @@ def markdown() -> str:
 def c_header() -> str:
     """Text of deploy/hessbit_regs.h."""
     lines = [f"/* {_NOTE} */", "#ifndef HESSBIT_REGS_H", "#define HESSBIT_REGS_H", ""]
-    lines += [f"#define HB_ISA_VERSION {isa.ISA_VERSION}u", f"#define HB_ID_VALUE 0x{isa.ID_VALUE:08x}u"]
+    lines += [f"#define HB_ISA_VERSION {isa.ISA_VERSION}u"]
+    lines += [f"#define HB_ID_VALUE 0x{isa.ID_VALUE:08x}u"]
     lines += [f"#define HB_{r.name} 0x{r.offset:03x}u /* {r.doc} */" for r in isa.REGISTERS]
-    lines += [f"#define HB_LOG 0x{isa.LOG_OFFSET:03x}u", f"#define HB_LOG_ENTRIES {isa.LOG_ENTRIES}u"]
+    lines += [f"#define HB_LOG 0x{isa.LOG_OFFSET:03x}u"]
+    lines += [f"#define HB_LOG_ENTRIES {isa.LOG_ENTRIES}u"]
     lines += [f"#define HB_ERROR_{e.name} {e.value}u" for e in isa.ErrorCode]
     return "\n".join([*lines, "", "#endif", ""])
 

@@ -47,9 +47,12 @@ def load_graph(path: str | Path) -> Graph:
 
 
 def compile_model(
-    path: str | Path, config: AcceleratorConfig, *, golden_input: NDArray[np.uint8] | None = None,
+    path: str | Path,
+    config: AcceleratorConfig,
+    *,
+    golden_input: NDArray[np.uint8] | None = None,
     bands: bool = True,
-) -> Artifact:  # fmt: skip
+) -> Artifact:
     """Compile a QDQ ONNX file.
 
     Parameters
@@ -76,9 +79,12 @@ def compile_model(
 
 
 def compile_graph(
-    graph: Graph, config: AcceleratorConfig, *, golden_input: NDArray[np.uint8] | None = None,
+    graph: Graph,
+    config: AcceleratorConfig,
+    *,
+    golden_input: NDArray[np.uint8] | None = None,
     bands: bool = True,
-) -> Compiled:  # fmt: skip
+) -> Compiled:
     """Compile a verified graph; parameters and errors as in :func:`compile_model`."""
     x = graph.input
     if golden_input is None:
@@ -109,15 +115,24 @@ def predict(compiled: Compiled) -> list[cost.LayerCost]:
 
 def _info(graph: Graph, t: Tensor) -> dict[str, Any]:
     return {
-        "name": t.name, "h": t.h, "w": t.w, "c": t.c, "lanes_c": lanes_of(graph, t), "bits": t.bits,
-        "scale": float(t.scale), "zero_point": t.zero_point,
-    }  # fmt: skip
+        "name": t.name,
+        "h": t.h,
+        "w": t.w,
+        "c": t.c,
+        "lanes_c": lanes_of(graph, t),
+        "bits": t.bits,
+        "scale": float(t.scale),
+        "zero_point": t.zero_point,
+    }
 
 
 def _manifest(
-    graph: Graph, config: AcceleratorConfig, places: dict[str, Place], program: Program,
+    graph: Graph,
+    config: AcceleratorConfig,
+    places: dict[str, Place],
+    program: Program,
     costs: list[cost.LayerCost],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     return {
         "format": "hessbit-artifact",
         "tool": hessbit.__version__,
@@ -132,13 +147,16 @@ def _manifest(
         ],
         "tensors": [
             _info(graph, t)
-            | {"address": places[t.name].address, "row_words": places[t.name].row_words,
-               "words": places[t.name].words}
+            | {
+                "address": places[t.name].address,
+                "row_words": places[t.name].row_words,
+                "words": places[t.name].words,
+            }
             for t in graph.tensors.values()
         ],
         "cycles": sum(c.cycles for c in costs),
         "latency_ms": sum(c.cycles for c in costs) / config.clk_mhz / 1000,
-    }  # fmt: skip
+    }
 
 
 def _layer(
@@ -146,18 +164,35 @@ def _layer(
 ) -> dict[str, Any]:
     x, y = graph.tensors[op.input], graph.tensors[op.output]
     entry: dict[str, Any] = {
-        "index": index, "name": op.name, "kind": "conv" if isinstance(op, Conv) else f"{op.op} pool",
-        "input": op.input, "output": op.output, "skip": op.skip, "in": list(x.shape),
-        "out": list(y.shape), "kernel": list(kernel_of(op)), "stride": list(op.stride),
-        "pad": list(op.pad), "dilation": list(dilation_of(op)), "act_bits": x.bits, "out_bits": y.bits,
-        "cycles": c.cycles, "bound": c.bound, "binary_ops": c.binary_ops,
-        "utilisation": c.utilisation, "instructions": program.layer_instructions.get(index, []),
-    }  # fmt: skip
+        "index": index,
+        "name": op.name,
+        "kind": "conv" if isinstance(op, Conv) else f"{op.op} pool",
+        "input": op.input,
+        "output": op.output,
+        "skip": op.skip,
+        "in": list(x.shape),
+        "out": list(y.shape),
+        "kernel": list(kernel_of(op)),
+        "stride": list(op.stride),
+        "pad": list(op.pad),
+        "dilation": list(dilation_of(op)),
+        "act_bits": x.bits,
+        "out_bits": y.bits,
+        "cycles": c.cycles,
+        "bound": c.bound,
+        "binary_ops": c.binary_ops,
+        "utilisation": c.utilisation,
+        "instructions": program.layer_instructions.get(index, []),
+    }
     if isinstance(op, Conv):
         shape = next(u.shape for u in program.units if u.layer == index)
         assert shape is not None
         entry |= {
-            "macs": y.h * y.w * op.weights.size, "weights": op.weights.size, "weight_bits": op.weight_bits,
-            "bipolar": op.bipolar, "lane_mode": shape.lane_mode, "steps": shape.steps,
-        }  # fmt: skip
+            "macs": y.h * y.w * op.weights.size,
+            "weights": op.weights.size,
+            "weight_bits": op.weight_bits,
+            "bipolar": op.bipolar,
+            "lane_mode": shape.lane_mode,
+            "steps": shape.steps,
+        }
     return entry

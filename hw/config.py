@@ -1,4 +1,4 @@
-"""Sizes of the accelerator: one frozen record feeds compiler, cost model, RTL parameters and driver."""
+"""Sizes of the accelerator: one record feeds compiler, cost model, RTL parameters and driver."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class AcceleratorConfig:
         need(self.dm * self.k % 64 == 0, "dm * k must be a multiple of 64")
         need(64 <= self.act_rows * BANKS <= 32768, "act_rows must be 8..4096")
         need(16 <= self.weight_rows <= 65536, "weight_rows must be 16..65536")
-        need(4 <= self.col_rows <= 4096 and self.col_rows % 2 == 0, "col_rows must be even, 4..4096")
+        even = self.col_rows % 2 == 0
+        need(4 <= self.col_rows <= 4096 and even, "col_rows must be even, 4..4096")
         need(self.param_channels % self.dm == 0, "param_channels must be a multiple of dm")
         need(self.clk_mhz > 0, "clk_mhz must be positive")
 

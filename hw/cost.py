@@ -1,9 +1,9 @@
 """Cycles of layers and networks, from shapes alone: for bit allocation and reports.
 
 A layer's tiles pass through gather, array and requantiser at once, so a tile costs what the slowest
-of them needs: ``max(pixels * chunks * (1 if ab <= 4 else 2), groups * max(steps, drain))``. A chunk is
-up to W lanes of a kernel row; the drain of a group takes ``Dm * Dn / R`` beats. The constants below
-are the fill and drain of the pipelines, fitted to simulation of the RTL.
+of them needs: ``max(pixels * chunks * (1 if ab <= 4 else 2), groups * max(steps, drain))``. A chunk
+is up to W lanes of a kernel row; the drain of a group takes ``Dm * Dn / R`` beats. The constants
+below are the fill and drain of the pipelines.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from hessbit.errors import InfeasibleError
 from hessbit.geometry import LayerGeometry
 from hessbit.hw.config import PACK_LANES, AcceleratorConfig
-from hessbit.hw.emit import Program, Unit
+from hessbit.hw.emit import Program
 from hessbit.hw.ir import Compute, Conv, Graph, kernel_of
 from hessbit.hw.plan import ConvShape, ceil_div, conv_shape, pad_to
+from hessbit.hw.schedule import Unit
 
 LAYER_CYCLES = 60
 """Fill of gather, array and requantiser where a layer cannot overlap its predecessor."""
@@ -87,7 +88,7 @@ def layer_cycles(
     ----------
     config : AcceleratorConfig
     geometry : LayerGeometry
-        Channels that are no multiple of 16 count as padded, except an input of at most 4 (an image).
+        Channels count as padded to 16, except an input of at most 4 (an image).
     wb, ab, ob : int
         Weight, activation and output bits.
 
@@ -98,12 +99,19 @@ def layer_cycles(
     """
     lanes = geometry.c_in if geometry.c_in <= 4 else pad_to(geometry.c_in, PACK_LANES)
     shape = conv_shape(
-        config, name=geometry.name, kernel=(geometry.kh, geometry.kw), dilation_x=1, lanes_c=lanes,
-        ab=ab, wb=wb,
-    )  # fmt: skip
+        config,
+        name=geometry.name,
+        kernel=(geometry.kh, geometry.kw),
+        dilation_x=1,
+        lanes_c=lanes,
+        ab=ab,
+        wb=wb,
+    )
     if shape.w_stride > config.weight_rows:
         raise InfeasibleError(
-            f"layer {geometry.name}: wide words of the weight memory", config.weight_rows, shape.w_stride
+            f"layer {geometry.name}: wide words of the weight memory",
+            config.weight_rows,
+            shape.w_stride,
         )
     groups = ceil_div(geometry.c_out, config.dm)
     cycles, _ = conv_cycles(config, shape, geometry.h_out * geometry.w_out, groups)
@@ -112,9 +120,10 @@ def layer_cycles(
 
 
 def cycle_table(
-    config: AcceleratorConfig, geometries: Iterable[LayerGeometry],
+    config: AcceleratorConfig,
+    geometries: Iterable[LayerGeometry],
     options: Sequence[int] = tuple(range(1, 9)),
-) -> dict[tuple[str, int, int], int]:  # fmt: skip
+) -> dict[tuple[str, int, int], int]:
     """:func:`layer_cycles` for every layer, weight and activation bits that fit the memories."""
     table = {}
     for g in geometries:
@@ -136,8 +145,8 @@ def pool_cycles(config: AcceleratorConfig, op: Compute, pixels: int, groups: int
 def predict(graph: Graph, config: AcceleratorConfig, program: Program) -> list[LayerCost]:
     """Cost of every layer of a compiled network, in order.
 
-    Layers follow each other; each unit of a layer starts when its predecessor is done (bands overlap
-    the fill) and its weights have come. Loads run ahead, one after another, a beat a cycle.
+    Layers follow each other; each unit of a layer starts when its predecessor is done (bands
+    overlap the fill) and its weights have come. Loads run ahead, one after another, a beat a cycle.
     """
     x = graph.input
     load_at = READ_LATENCY + ceil_div(x.h * x.w * x.c, 8)
@@ -185,12 +194,23 @@ def _by_layer(
         cycles = sum(c for c, _ in mine)
         ops = binary_ops(graph, op)
         peak = cycles * config.dm * config.dn * config.k
-        result.append(LayerCost(
-            name=op.name, cycles=cycles, bound=mine[0][1], binary_ops=ops, utilisation=ops / peak,
-        ))  # fmt: skip
+        result.append(
+            LayerCost(
+                name=op.name,
+                cycles=cycles,
+                bound=mine[0][1],
+                binary_ops=ops,
+                utilisation=ops / peak,
+            )
+        )
     return result
 
 
 __all__ = [
-    "LayerCost", "binary_ops", "conv_cycles", "cycle_table", "layer_cycles", "predict",
-]  # fmt: skip
+    "LayerCost",
+    "binary_ops",
+    "conv_cycles",
+    "cycle_table",
+    "layer_cycles",
+    "predict",
+]

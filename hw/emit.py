@@ -1,66 +1,30 @@
 """Generate the program and the model image: loads, layers in bands and groups, waits.
 
-Waits are counts of completed instructions of each engine, and every wait is for instructions earlier
-in the program, so a program always ends. Three hazards decide them: an operand that is not yet
-written (weights, parameters, rows of the input or residual map), memory that is still being read
-when it is written again, and weight or parameter memory reused for a later layer.
+Waits are counts of completed instructions of each engine, and every wait is for instructions
+earlier in the program, so a program always ends. Three hazards decide them: an operand that is not
+yet written (weights, parameters, rows of the input or residual map), memory that is still being
+read when it is written again, and weight or parameter memory reused for a later layer.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from hessbit.errors import InfeasibleError
 from hessbit.hw.config import AcceleratorConfig
-from hessbit.hw.images import Bits, check_padding, param_image, weight_image
-from hessbit.hw.ir import Compute, Conv, Graph, Output, Tensor, dilation_of, kernel_of
-from hessbit.hw.isa import (
-    LAYOUT,
-    PARAM_BYTES,
-    TARGETS,
-    Base,
-    Engine,
-    Instruction,
-    LoadKind,
-    Opcode,
-    PoolOp,
-)
-from hessbit.hw.plan import (
-    ConvShape,
-    Place,
-    ceil_div,
-    lanes_of,
-    op_shape,
-    output_groups,
-    pad_to,
-)
+from hessbit.hw.images import Bits
+from hessbit.hw.ir import Conv, Graph, Output, Tensor, dilation_of, kernel_of
+from hessbit.hw.isa import LAYOUT, TARGETS, Base, Engine, Instruction, LoadKind, Opcode, PoolOp
+from hessbit.hw.plan import Place, ceil_div, lanes_of, pad_to
+from hessbit.hw.schedule import Unit, schedule
 
 LOOKAHEAD = 2
 """Layers whose loads are issued before the current one: two loads each fill the queue of four."""
 LOOKAHEAD_SHARED = 4
 """The same where one load brings all parameters and each layer needs one load of weights."""
-TAIL_TILES = 6
-"""Tiles that a layer's last band has, so that the next layer can start on the bands before."""
-
-
-@dataclass(kw_only=True)
-class Unit:
-    """A run of groups of one operator: what one load of weights serves."""
-
-    layer: int
-    op: Compute
-    shape: ConvShape | None
-    group0: int
-    groups: int
-    bands: list[tuple[int, int]]
-    weights: Bits | None
-    params: Bits
-    w_base: int = 0
-    p_base: int = 0
-    load_done: int = 0
 
 
 @dataclass(kw_only=True)
@@ -71,26 +35,6 @@ class Program:
     model: Bits
     units: list[Unit]
     layer_instructions: dict[int, list[int]]
-
-
-@dataclass
-class _Ring:
-    """Memory used in turn; knows which unit last used the words that an allocation takes."""
-
-    size: int
-    at: int = 0
-    used: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def take(self, words: int, unit: int) -> tuple[int, int]:
-        """Address of ``words`` words and the unit that must be done with them (-1: none)."""
-        if self.at + words > self.size:
-            self.at = 0
-        start, end = self.at, self.at + words
-        hit = [u for a, b, u in self.used if a < end and start < b]
-        self.used = [x for x in self.used if not (x[0] < end and start < x[1])]
-        self.used.append((start, end, unit))
-        self.at = end
-        return start, max(hit, default=-1)
 
 
 def generate(
@@ -119,7 +63,7 @@ class _Generator:
     def __init__(
         self, graph: Graph, config: AcceleratorConfig, places: dict[str, Place], bands: bool
     ) -> None:
-        self.graph, self.config, self.places, self.bands = graph, config, places, bands
+        self.graph, self.config, self.places = graph, config, places
         self.out: list[Instruction] = []
         self.count = dict.fromkeys(Engine, 0)
         self.image: list[Bits] = []
@@ -127,97 +71,36 @@ class _Generator:
         self.written: dict[str, list[tuple[int, Engine, int]]] = defaultdict(list)
         self.read: dict[str, dict[Engine, int]] = defaultdict(dict)
         self.by_layer: dict[int, list[int]] = defaultdict(list)
-        self.splits: dict[str, int] = {}
-        self.shared_params = False
-
-    # Units ---------------------------------------------------------------------------------------
-
-    def _units(self) -> list[Unit]:
-        layers = []
-        for i, op in enumerate(self.graph.compute):
-            shape = op_shape(self.config, self.graph, op) if isinstance(op, Conv) else None
-            layers.append((i, op, shape, output_groups(self.config, self.graph, op)))
-        rows, entries = self.config.weight_rows, self.config.param_channels
-        all_rows = sum(s.w_stride * g for _, _, s, g in layers if s is not None)
-        all_entries = sum(g for _, _, _, g in layers) * self.config.dm
-        self.shared_params = all_entries <= entries
-        units = []
-        for i, op, shape, groups in layers:
-            most = groups
-            stride = 0 if shape is None else shape.w_stride
-            for total, limit, each, what in (
-                (all_rows, rows, stride, "wide words of the weight memory"),
-                (all_entries, entries, self.config.dm, "entries of the parameter memory"),
-            ):
-                if each > limit:
-                    raise InfeasibleError(
-                        f"layer {op.name}: {what} for one group of {self.config.dm} channels", limit, each,
-                        "use fewer weight bits, a smaller kernel or a larger memory",
-                    )  # fmt: skip
-                if total > limit:  # two halves, so that one loads while the other is used
-                    most = min(most, max(1, limit // 2 // max(each, 1)))
-            x = self.graph.tensors[op.input]
-            lanes = self.places[op.input].lanes_c
-            if isinstance(op, Conv) and op.bipolar and lanes > x.c:
-                producer = self.graph.producer(op.input)
-                assert isinstance(producer, Compute)
-                check_padding(producer, op.name)
-            assert shape is None or isinstance(op, Conv)
-            weights = None
-            if isinstance(op, Conv) and shape is not None:
-                weights = weight_image(self.config, op, shape, lanes, groups)
-            params = param_image(op, x, lanes, groups * self.config.dm)
-            params = params.reshape(groups, self.config.dm * PARAM_BYTES)
-            cut = self._bands(op, splittable=most >= groups)
-            parts = ceil_div(groups, most)
-            size = ceil_div(groups, parts)
-            for g in range(0, groups, size):
-                n = min(size, groups - g)
-                units.append(Unit(
-                    layer=i, op=op, shape=shape, group0=g, groups=n, bands=cut,
-                    weights=None if weights is None else weights[g : g + n], params=params[g : g + n],
-                ))  # fmt: skip
-        return units
-
-    def _bands(self, op: Compute, *, splittable: bool) -> list[tuple[int, int]]:
-        """Pixel ranges: what needs only the input's first bands, the middle, and a tail."""
-        y, x, dn = self.graph.tensors[op.output], self.graph.tensors[op.input], self.config.dn
-        n = y.h * y.w
-        ready = self.splits.get(op.input, 0) // x.w  # rows that the input's earlier bands complete
-        self.splits[op.output] = 0
-        if not self.bands or not splittable or n < 4 * dn:
-            return [(0, n)]
-        reach = dilation_of(op)[0] * (kernel_of(op)[0] - 1) - op.pad[0]
-        free = max(0, (ready - 1 - reach) // op.stride[0] + 1) if ready > reach else 0
-        early = min(free * y.w, n) // dn * dn
-        tail = (n - min(TAIL_TILES * dn, n // 2)) // dn * dn
-        points = {tail} if early == 0 or abs(early - tail) <= 2 * dn else {early, tail}
-        if early and len(points) == 1:
-            points = {min(early, tail)}
-        cuts = [0, *sorted(p for p in points if 0 < p < n), n]
-        self.splits[op.output] = max(p for p in cuts if p < n)
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        self.load_done: dict[int, int] = {}
+        self.plan = schedule(graph, config, places, bands=bands)
 
     # Instructions --------------------------------------------------------------------------------
 
     def _push(
-        self, name: str, opcode: Opcode, fields: dict[str, int], layer: int, waits: dict[Engine, int]
+        self,
+        name: str,
+        opcode: Opcode,
+        fields: dict[str, int],
+        layer: int,
+        waits: dict[Engine, int],
     ) -> None:
         for f in LAYOUT[opcode]:
-            low, high = (-(1 << f.bits - 1), (1 << f.bits - 1) - 1) if f.signed else (0, (1 << f.bits) - 1)
+            low, high = f.range
             if not low <= fields[f.name] <= high:
                 raise InfeasibleError(
                     f"layer {name}: instruction field {f.name} ({f.doc})",
-                    high if fields[f.name] > 0 else low, fields[f.name], "use a smaller layer",
-                )  # fmt: skip
+                    high if fields[f.name] > 0 else low,
+                    fields[f.name],
+                    "use a smaller layer",
+                )
         self.by_layer[layer].append(len(self.out))
-        self.out.append(
-            Instruction(opcode, fields, layer, tuple(waits.get(e, 0) for e in Engine))
-        )
+        self.out.append(Instruction(opcode, fields, layer, tuple(waits.get(e, 0) for e in Engine)))
         for e in TARGETS[opcode]:
             self.count[e] += 1
             if self.count[e] > 0xFFFF:
-                raise InfeasibleError(f"layer {name}: instructions of {e.name}", 0xFFFF, self.count[e])
+                raise InfeasibleError(
+                    f"layer {name}: instructions of {e.name}", 0xFFFF, self.count[e]
+                )
 
     def _store_image(self, data: Bits) -> int:
         at = self.image_bytes
@@ -226,62 +109,70 @@ class _Generator:
         self.image_bytes += pad_to(len(flat), 64)
         return at
 
-    def _load(self, unit: Unit, kind: LoadKind, data: Bits, dst: int, waits: dict[Engine, int]) -> None:
+    def _load(
+        self, unit: Unit, kind: LoadKind, data: Bits, dst: int, waits: dict[Engine, int]
+    ) -> None:
         self._push(
-            unit.op.name, Opcode.LOAD,
+            unit.op.name,
+            Opcode.LOAD,
             {
-                "kind": kind, "base": Base.MODEL, "ddr": self._store_image(data), "dst": dst,
-                "beats": data.size // 8, "rows": 0, "row_bytes": 0, "bits": 0,
+                "kind": kind,
+                "base": Base.MODEL,
+                "ddr": self._store_image(data),
+                "dst": dst,
+                "beats": data.size // 8,
+                "rows": 0,
+                "row_bytes": 0,
+                "bits": 0,
             },
-            unit.layer, waits,
-        )  # fmt: skip
+            unit.layer,
+            waits,
+        )
 
     def _load_input(self, first: int, last: int) -> None:
         """Rows ``first..last-1`` of the input image."""
         x = self.graph.input
         place, row = self.places[x.name], x.w * x.c
         self._push(
-            "input", Opcode.LOAD,
+            "input",
+            Opcode.LOAD,
             {
-                "kind": LoadKind.ACTS, "base": Base.INPUT, "ddr": first * row,
-                "dst": place.address + first * place.row_words, "beats": ceil_div((last - first) * row, 8),
-                "rows": last - first, "row_bytes": row, "bits": x.bits,
+                "kind": LoadKind.ACTS,
+                "base": Base.INPUT,
+                "ddr": first * row,
+                "dst": place.address + first * place.row_words,
+                "beats": ceil_div((last - first) * row, 8),
+                "rows": last - first,
+                "row_bytes": row,
+                "bits": x.bits,
             },
-            0, {},
-        )  # fmt: skip
+            0,
+            {},
+        )
         self.written[x.name].append((first, Engine.LOAD, self.count[Engine.LOAD]))
 
     def run(self) -> Program:
-        x = self.graph.input
-        head = max(1, x.h // 4)
-        if not self.bands or x.h < 8 or head * x.w * x.c % 8:
-            head = x.h
-        self.splits[x.name] = head * x.w if head < x.h else 0
-        units = self._units()
-        weights, params = _Ring(self.config.weight_rows), _Ring(self.config.param_channels)
-        needs = []
-        for u, unit in enumerate(units):
-            stride = 0 if unit.shape is None else unit.shape.w_stride
-            unit.w_base, after_w = weights.take(stride * unit.groups, u) if stride else (0, -1)
-            unit.p_base, after_p = params.take(unit.groups * self.config.dm, u)
-            needs.append((after_w, after_p))
-        self._load_input(0, head)
+        x, units, shared = self.graph.input, self.plan.units, self.plan.shared_params
+        self._load_input(0, self.plan.head_rows)
         loaded = 0
         done: list[dict[Engine, int]] = []
         for u, unit in enumerate(units):
-            ahead = (LOOKAHEAD_SHARED if self.shared_params else LOOKAHEAD) if u else 0
-            while loaded < len(units) and loaded <= u + ahead and max(needs[loaded]) < u:
-                self._load_weights(units[loaded], needs[loaded][0], done)
-                if not self.shared_params or loaded == 0:
-                    self._load_params([units[loaded]], needs[loaded][1], done)
+            ahead = (LOOKAHEAD_SHARED if shared else LOOKAHEAD) if u else 0
+            while loaded < len(units) and loaded <= u + ahead:
+                following = units[loaded]
+                if max(following.w_after, following.p_after) >= u:
+                    break
+                self._load_weights(following, done)
+                if not shared or loaded == 0:
+                    self._load_params([following], done)
                 elif loaded == 1:
-                    self._load_params(units[1:], -1, done)
-                units[loaded].load_done = self.count[Engine.LOAD]
+                    self._load_params(units[1:], done)
+                self.load_done[loaded] = self.count[Engine.LOAD]
                 loaded += 1
-            if u == 0 and head < x.h:
-                self._load_input(head, x.h)
+            if u == 0 and self.plan.head_rows < x.h:
+                self._load_input(self.plan.head_rows, x.h)
             for first, last in unit.bands:
-                self._compute(unit, first, last)
+                self._compute(unit, first, last, {Engine.LOAD: self.load_done[u]})
             done.append(dict(self.count))
         self._finish()
         model = np.concatenate(self.image) if self.image else np.zeros(0, np.uint8)
@@ -289,13 +180,15 @@ class _Generator:
             instructions=self.out, model=model, units=units, layer_instructions=dict(self.by_layer)
         )
 
-    def _load_weights(self, unit: Unit, after: int, done: list[dict[Engine, int]]) -> None:
+    def _load_weights(self, unit: Unit, done: list[dict[Engine, int]]) -> None:
         if unit.weights is not None:
+            after = unit.w_after
             waits = {Engine.ARRAY: done[after][Engine.ARRAY]} if after >= 0 else {}
             self._load(unit, LoadKind.WEIGHTS, unit.weights, unit.w_base, waits)
 
-    def _load_params(self, units: list[Unit], after: int, done: list[dict[Engine, int]]) -> None:
+    def _load_params(self, units: list[Unit], done: list[dict[Engine, int]]) -> None:
         """One load for neighbours in the parameter memory."""
+        after = units[0].p_after
         waits = {Engine.REQUANT: done[after][Engine.REQUANT]} if after >= 0 else {}
         data = np.concatenate([unit.params for unit in units])
         self._load(units[0], LoadKind.PARAMS, data, units[0].p_base, waits)
@@ -305,11 +198,10 @@ class _Generator:
             if first_row <= last_row:
                 waits[engine] = max(waits.get(engine, 0), count)
 
-    def _compute(self, unit: Unit, first: int, last: int) -> None:
+    def _compute(self, unit: Unit, first: int, last: int, waits: dict[Engine, int]) -> None:
         op, k = unit.op, unit.op.constants
         x, y = self.graph.tensors[op.input], self.graph.tensors[op.output]
         src, dst = self.places[op.input], self.places[op.output]
-        waits = {Engine.LOAD: unit.load_done}
         row = (last - 1) // y.w
         reach = row * op.stride[0] - op.pad[0] + dilation_of(op)[0] * (kernel_of(op)[0] - 1)
         self._rows_written(op.input, min(max(reach, 0), x.h - 1), waits)
@@ -323,22 +215,45 @@ class _Generator:
         skip = self.places[op.skip] if op.skip else None
         skip_type = self.graph.tensors[op.skip] if op.skip else None
         fields = {
-            "npix": last - first, "oy0": first // y.w, "ox0": first % y.w, "out_w": y.w,
-            "n_groups": unit.groups, "p_base": unit.p_base, "out_base": dst.address,
-            "out_row_words": dst.row_words, "out_c": dst.lanes_c,
-            "out_c0": unit.group0 * self.config.dm, "ob": y.bits, "zp_out": k.zp, "lo": k.lo,
-            "hi": k.hi, "skip_en": int(skip is not None),
+            "npix": last - first,
+            "oy0": first // y.w,
+            "ox0": first % y.w,
+            "out_w": y.w,
+            "n_groups": unit.groups,
+            "p_base": unit.p_base,
+            "out_base": dst.address,
+            "out_row_words": dst.row_words,
+            "out_c": dst.lanes_c,
+            "out_c0": unit.group0 * self.config.dm,
+            "ob": y.bits,
+            "zp_out": k.zp,
+            "lo": k.lo,
+            "hi": k.hi,
+            "skip_en": int(skip is not None),
             "skip_base": skip.address if skip else 0,
             "skip_row_words": skip.row_words if skip else 0,
             "skip_bits": skip_type.bits if skip_type else 1,
             "skip_zp": skip_type.zero_point if skip_type else 0,
-            "in_base": src.address, "in_row_words": src.row_words, "in_h": x.h, "ab": x.bits,
-            "kh": kernel_of(op)[0], "stride_y": op.stride[0], "y0": -op.pad[0],
-        }  # fmt: skip
-        fields |= self._conv_fields(unit, op, x, src) if isinstance(op, Conv) else {
-            "in_w": x.w, "in_c": src.lanes_c, "kw": op.kernel[1], "stride_x": op.stride[1],
-            "x0": -op.pad[1], "pool_op": PoolOp.SUM if op.op == "sum" else PoolOp.MAX,
-        }  # fmt: skip
+            "in_base": src.address,
+            "in_row_words": src.row_words,
+            "in_h": x.h,
+            "ab": x.bits,
+            "kh": kernel_of(op)[0],
+            "stride_y": op.stride[0],
+            "y0": -op.pad[0],
+        }
+        fields |= (
+            self._conv_fields(unit, op, x, src)
+            if isinstance(op, Conv)
+            else {
+                "in_w": x.w,
+                "in_c": src.lanes_c,
+                "kw": op.kernel[1],
+                "stride_x": op.stride[1],
+                "x0": -op.pad[1],
+                "pool_op": PoolOp.SUM if op.op == "sum" else PoolOp.MAX,
+            }
+        )
         opcode = Opcode.CONV if isinstance(op, Conv) else Opcode.POOL
         self._push(op.name, opcode, fields, unit.layer, waits)
         self.written[op.output].append((first // y.w, Engine.REQUANT, self.count[Engine.REQUANT]))
@@ -351,12 +266,21 @@ class _Generator:
         shape = unit.shape
         assert shape is not None
         return {
-            "in_row_lanes": x.w * src.lanes_c, "zp_in": x.zero_point, "dil_y": op.dilation[0],
-            "step_x": op.stride[1] * src.lanes_c, "x0": -op.pad[1] * src.lanes_c,
-            "n_seg": shape.n_seg, "seg_lanes": shape.seg_lanes, "seg_step": shape.seg_step,
-            "kwords": shape.kwords, "wb": op.weight_bits, "bipolar": int(op.bipolar),
-            "lane_mode": shape.lane_mode, "w_base": unit.w_base, "w_stride": shape.w_stride,
-        }  # fmt: skip
+            "in_row_lanes": x.w * src.lanes_c,
+            "zp_in": x.zero_point,
+            "dil_y": op.dilation[0],
+            "step_x": op.stride[1] * src.lanes_c,
+            "x0": -op.pad[1] * src.lanes_c,
+            "n_seg": shape.n_seg,
+            "seg_lanes": shape.seg_lanes,
+            "seg_step": shape.seg_step,
+            "kwords": shape.kwords,
+            "wb": op.weight_bits,
+            "bipolar": int(op.bipolar),
+            "lane_mode": shape.lane_mode,
+            "w_base": unit.w_base,
+            "w_stride": shape.w_stride,
+        }
 
     def _finish(self) -> None:
         op = next(op for op in self.graph.ops if isinstance(op, Output))
@@ -365,11 +289,17 @@ class _Generator:
         self._rows_written(op.input, y.h - 1, waits)
         layer = len(self.graph.compute)
         self._push(
-            op.name, Opcode.STORE,
+            op.name,
+            Opcode.STORE,
             {
-                "base": Base.OUTPUT, "ddr": 0, "src": place.address, "rows": y.h,
-                "row_lanes": y.w * lanes_of(self.graph, y), "bits": y.bits,
+                "base": Base.OUTPUT,
+                "ddr": 0,
+                "src": place.address,
+                "rows": y.h,
+                "row_lanes": y.w * lanes_of(self.graph, y),
+                "bits": y.bits,
             },
-            layer, waits,
-        )  # fmt: skip
+            layer,
+            waits,
+        )
         self._push(op.name, Opcode.END, {}, layer, {})

@@ -25,7 +25,8 @@ from hessbit.hw.lower import (
     make_ops,
     stored_type,
 )
-from hessbit.hw.onnx_ops import HANDLERS, Handlers, Value, initializer, type_range
+from hessbit.hw.onnx_ops import HANDLERS, Handlers
+from hessbit.hw.onnx_values import Value, initializer, type_range
 
 SUPPORTED = (
     "QuantizeLinear, DequantizeLinear, Clip, Conv, Gemm, MatMul, Add, Relu, MaxPool, AveragePool, "
@@ -94,9 +95,11 @@ class _Converter(Handlers):
         inputs = [i for i in self.graph.input if i.name not in constants]
         if len(inputs) != 1 or len(self.graph.output) != 1:
             raise UnsupportedError(
-                "graph", self.title, f"{len(inputs)} inputs and {len(self.graph.output)} outputs; "
+                "graph",
+                self.title,
+                f"{len(inputs)} inputs and {len(self.graph.output)} outputs; "
                 "one of each is supported",
-            )  # fmt: skip
+            )
         self._input(inputs[0])
         for node in self.graph.node:
             self._node(node)
@@ -108,9 +111,10 @@ class _Converter(Handlers):
             value = self.real(value, "Output", name)
         if not isinstance(value, Real):
             raise UnsupportedError(
-                "Output", name, "the output is not quantised; put QuantizeLinear and "
-                "DequantizeLinear before it",
-            )  # fmt: skip
+                "Output",
+                name,
+                "the output is not quantised; put QuantizeLinear and DequantizeLinear before it",
+            )
         self.ops.append(Output(name="output", input=value.tensor))
         return Graph(name=self.title, tensors=self.tensors, ops=tuple(self.ops))
 
@@ -122,16 +126,20 @@ class _Converter(Handlers):
                 continue  # the batch, fixed to 1
             if not d.HasField("dim_value") or d.dim_value < 1:
                 raise UnsupportedError(
-                    "Input", info.name, f"dimension {i} ({d.dim_param or 'unknown'}) is dynamic; "
+                    "Input",
+                    info.name,
+                    f"dimension {i} ({d.dim_param or 'unknown'}) is dynamic; "
                     "only the batch may be, export with a fixed size",
-                )  # fmt: skip
+                )
             shape.append(d.dim_value)
         if len(shape) == 3:
             hwc = (shape[1], shape[2], shape[0])
         elif len(shape) == 1:
             hwc = (1, 1, shape[0])
         else:
-            raise UnsupportedError("Input", info.name, f"{len(shape) + 1}-D; (N, C, H, W) or (N, C)")
+            raise UnsupportedError(
+                "Input", info.name, f"{len(shape) + 1}-D; (N, C, H, W) or (N, C)"
+            )
         source = FloatInput(name=info.name, shape=hwc)
         limits = type_range(kind.elem_type)
         if limits is None:
@@ -176,7 +184,9 @@ class _Converter(Handlers):
             made = self._emit(value, q)
         else:
             raise UnsupportedError(
-                op, node, "an input is not quantised; put QuantizeLinear and DequantizeLinear before it"
+                op,
+                node,
+                "an input is not quantised; put QuantizeLinear and DequantizeLinear before it",
             )
         self.done[id(value)] = made
         self.keep.append(value)  # an id is unique only while its object lives
@@ -187,10 +197,14 @@ class _Converter(Handlers):
         if isinstance(source, FloatInput):
             zp, lo, _hi, bits = stored_type(q, -np.inf, np.inf)
             if lo or not 0 <= zp <= 255:
-                raise UnsupportedError("QuantizeLinear", source.name, "an input range that ends above 0")
+                raise UnsupportedError(
+                    "QuantizeLinear", source.name, "an input range that ends above 0"
+                )
             h, w, c = source.shape
             if any(isinstance(op, Input) for op in self.ops):
-                raise UnsupportedError("QuantizeLinear", source.name, "the input is quantised twice")
+                raise UnsupportedError(
+                    "QuantizeLinear", source.name, "the input is quantised twice"
+                )
             self._add(
                 [Input(name="input", output="input")],
                 [Tensor(name="input", h=h, w=w, c=c, bits=bits, scale=q.scale, zero_point=zp)],
@@ -201,8 +215,13 @@ class _Converter(Handlers):
             zp, lo, hi, bits = stored_type(q, -np.inf, np.inf)
             if (x.scale, x.zero_point, lo) == (q.scale, zp, 0) and hi >= (1 << x.bits) - 1:
                 return source
-            e = Expr(name=self.fresh(source.tensor + ".requant"), source=source.tensor,
-                     shape=x.shape, pool="max", flat=source.flat)  # fmt: skip
+            e = Expr(
+                name=self.fresh(source.tensor + ".requant"),
+                source=source.tensor,
+                shape=x.shape,
+                pool="max",
+                flat=source.flat,
+            )
             return self._emit(e, q)
         return self._emit(source, q)
 

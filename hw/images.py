@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hessbit.errors import UnsupportedError
 from hessbit.hw.config import PACK_LANES, AcceleratorConfig
-from hessbit.hw.ir import Compute, Conv, Tensor
+from hessbit.hw.ir import Compute, Conv, Input, Op, Output, Tensor
 from hessbit.hw.isa import PARAM_BYTES, PARAM_FIELDS, pack_fields
 from hessbit.hw.plan import ConvShape, pad_to
 
@@ -23,7 +23,7 @@ def column_bits(config: AcceleratorConfig, op: Conv, shape: ConvShape, lanes_c: 
         Zero in padding lanes; of bipolar weights 1 stands for +1.
     """
     w = (op.weights + 1) // 2 if op.bipolar else op.weights
-    c_out, kh, kw, c = w.shape
+    c_out, kh, _, c = w.shape
     planes = np.stack([(w >> i) & 1 for i in range(op.weight_bits)], 1).astype(np.uint8)
     planes = np.pad(planes, [(0, 0)] * 4 + [(0, lanes_c - c)])
     segments = planes.reshape(c_out, op.weight_bits, kh * shape.n_seg, shape.seg_lanes)
@@ -42,8 +42,8 @@ def weight_image(
     uint8, shape (groups, w_stride * dm * k / 8)
         Bytes in DDR, one row a group.
     """
-    bits = column_bits(config, op, shape, lanes_c)
     dm, k, word = config.dm, config.k, config.word
+    bits = column_bits(config, op, shape, lanes_c)
     bits = np.pad(bits, [(0, groups * dm - len(bits)), (0, 0), (0, 0)])
     if shape.lane_mode == 0:  # plane, pair of words | channel, lane
         kp = -(-shape.kwords // 2)
@@ -79,15 +79,22 @@ def param_image(op: Compute, x: Tensor, lanes_c: int, channels: int) -> Bits:
         values = empty
         if c < len(bias):
             values = {
-                "bias": int(bias[c]), "m": int(k.m[c]), "s": int(k.s[c]), "t": int(k.t[c]),
-                "reserved": 0, "m2": int(k.m2[c]),
-            }  # fmt: skip
+                "bias": int(bias[c]),
+                "m": int(k.m[c]),
+                "s": int(k.s[c]),
+                "t": int(k.t[c]),
+                "reserved": 0,
+                "m2": int(k.m2[c]),
+            }
         rows.append(pack_fields(PARAM_FIELDS, values).to_bytes(PARAM_BYTES, "little"))
     return np.frombuffer(b"".join(rows), np.uint8).reshape(channels, PARAM_BYTES)
 
 
-def check_padding(producer: Compute, node: str) -> None:
+def check_padding(producer: Op, node: str) -> None:
     """Padding channels of ``producer`` hold its zero point only if the clamp lets it pass."""
+    assert not isinstance(producer, Input | Output)  # only maps made on chip have padding
     k = producer.constants
     if not k.lo <= k.zp <= k.hi:
-        raise UnsupportedError("Conv", node, "bipolar weights on an input that excludes its zero point")
+        raise UnsupportedError(
+            "Conv", node, "bipolar weights on an input that excludes its zero point"
+        )

@@ -95,6 +95,13 @@ class Field:
     doc: str
     signed: bool = False
 
+    @property
+    def range(self) -> tuple[int, int]:
+        """Least and greatest value."""
+        if self.signed:
+            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        return 0, (1 << self.bits) - 1
+
 
 HEADER = (
     Field("opcode", 8, "Opcode"),
@@ -254,7 +261,7 @@ REGISTERS = (
 )
 LOG_OFFSET = 0x800
 LOG_ENTRIES = 256
-"""Log: two words an entry (cycle; engine << 16 | layer), one for each REQUANT or STORE completion."""
+"""Log: two words (cycle; engine << 16 | layer) for each REQUANT or STORE completion."""
 ID_VALUE = 0x54494248
 
 
@@ -274,7 +281,7 @@ def pack_fields(layout: tuple[Field, ...], values: dict[str, int]) -> int:
         if f.name not in values:
             raise ConfigError(f"instruction field {f.name} is missing")
         v = int(values[f.name])
-        lo, hi = (-(1 << (f.bits - 1)), (1 << (f.bits - 1)) - 1) if f.signed else (0, (1 << f.bits) - 1)
+        lo, hi = f.range
         if not lo <= v <= hi:
             raise ConfigError(f"instruction field {f.name} = {v} does not fit {lo}..{hi}")
         word |= (v & ((1 << f.bits) - 1)) << at
@@ -325,7 +332,8 @@ class Instruction:
         except ValueError:
             raise ConfigError(f"unknown opcode {header['opcode']}") from None
         waits = tuple(header[f"wait_{e.name.lower()}"] for e in Engine)
-        return cls(opcode, unpack_fields(LAYOUT[opcode], word >> header_bits()), header["layer"], waits)
+        fields = unpack_fields(LAYOUT[opcode], word >> header_bits())
+        return cls(opcode, fields, header["layer"], waits)
 
 
 def header_bits() -> int:

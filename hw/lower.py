@@ -125,7 +125,7 @@ class Quant:
 def stored_type(q: QType, low: float, high: float) -> tuple[int, int, int, int]:
     """Zero point, clamp bounds and bits of the stored (unsigned) tensor.
 
-    ReLU and Clip narrow the range; a signed range is moved up so that its least value is stored as 0.
+    ReLU and Clip narrow the range; a signed range is moved up, its least value is stored as 0.
     """
     lo, hi, zp = q.lo, q.hi, q.zero_point
     if np.isfinite(low):
@@ -170,20 +170,34 @@ def make_ops(e: Expr, q: QType, tensors: dict[str, Tensor]) -> tuple[list[Op], l
         bias = np.full(e.shape[2], -x.zero_point * window, np.int64)
     d = dyadic(ratio, skip_ratio, name=e.name)
     constants = Constants(
-        m=d.m, s=d.s, m2=d.m2, t=d.t, bias=bias, zp=zp, lo=lo, hi=hi, ratio=ratio,
+        m=d.m,
+        s=d.s,
+        m2=d.m2,
+        t=d.t,
+        bias=bias,
+        zp=zp,
+        lo=lo,
+        hi=hi,
+        ratio=ratio,
         skip_ratio=skip_ratio,
-    )  # fmt: skip
+    )
     first = replace(base, name=e.name + ".pre" if e.after else e.name)
     op = _op(e, first.name, constants)
-    first = replace(first, **dict(zip("hw", output_size(op, x.h, x.w), strict=True)))
+    rows, columns = output_size(op, x.h, x.w)
+    first = replace(first, h=rows, w=columns)
     ops: list[Op] = [op]
     made = [first]
     for i, p in enumerate(e.after):
         name = e.name if i == len(e.after) - 1 else f"{e.name}.pool{i}"
         one = Expr(
-            name=p.name, source=made[-1].name, shape=p.shape, kernel=p.kernel, stride=p.stride,
-            pad=p.pad, pool="max",
-        )  # fmt: skip
+            name=p.name,
+            source=made[-1].name,
+            shape=p.shape,
+            kernel=p.kernel,
+            stride=p.stride,
+            pad=p.pad,
+            pool="max",
+        )
         ops.append(_op(one, name, identity(first, lo, hi)))
         made.append(replace(first, name=name, h=p.shape[0], w=p.shape[1]))
     return ops, made
@@ -193,22 +207,44 @@ def identity(x: Tensor, lo: int | None = None, hi: int | None = None) -> Constan
     """Constants that keep stored values as they are."""
     d = dyadic(np.ones(x.c))
     return Constants(
-        m=d.m, s=d.s, m2=d.m2, t=d.t, bias=np.full(x.c, -x.zero_point, np.int64), zp=x.zero_point,
-        lo=0 if lo is None else lo, hi=(1 << x.bits) - 1 if hi is None else hi, ratio=np.ones(x.c),
-    )  # fmt: skip
+        m=d.m,
+        s=d.s,
+        m2=d.m2,
+        t=d.t,
+        bias=np.full(x.c, -x.zero_point, np.int64),
+        zp=x.zero_point,
+        lo=0 if lo is None else lo,
+        hi=(1 << x.bits) - 1 if hi is None else hi,
+        ratio=np.ones(x.c),
+    )
 
 
 def _op(e: Expr, output: str, constants: Constants) -> Conv | Pool:
     if e.weights is None:
         return Pool(
-            name=e.name, input=e.source, output=output, op=e.pool, kernel=e.kernel, stride=e.stride,
-            pad=e.pad, constants=constants, skip=e.skip,
-        )  # fmt: skip
+            name=e.name,
+            input=e.source,
+            output=output,
+            op=e.pool,
+            kernel=e.kernel,
+            stride=e.stride,
+            pad=e.pad,
+            constants=constants,
+            skip=e.skip,
+        )
     return Conv(
-        name=e.name, input=e.source, output=output, weights=e.weights, weight_bits=e.weight_bits,
-        bipolar=e.bipolar, stride=e.stride, pad=e.pad, dilation=e.dilation, constants=constants,
+        name=e.name,
+        input=e.source,
+        output=output,
+        weights=e.weights,
+        weight_bits=e.weight_bits,
+        bipolar=e.bipolar,
+        stride=e.stride,
+        pad=e.pad,
+        dilation=e.dilation,
+        constants=constants,
         skip=e.skip,
-    )  # fmt: skip
+    )
 
 
 def _bias(e: Expr, scale: Floats) -> Ints:
@@ -238,7 +274,7 @@ def weight_width(q: Ints, lo: int, hi: int, name: str) -> tuple[int, bool]:
     """
     if (lo, hi) == (-1, 1) and np.all(np.abs(q) == 1):
         return 1, True
-    if not (-128 <= lo and hi <= 127):  # a type that is wider than what it holds
+    if lo < -128 or hi > 127:  # a type that is wider than what it holds
         lo, hi = int(q.min()), int(q.max())
     bits = max(2, (-lo - 1).bit_length() + 1 if lo < 0 else 0, hi.bit_length() + 1 if hi > 0 else 0)
     if bits > 8:

@@ -1,4 +1,4 @@
-"""How the front end treats each ONNX operator: one handler a name."""
+"""How the front end treats layers, pools and changes of shape; the table of all operators."""
 
 from __future__ import annotations
 
@@ -8,165 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hessbit.errors import UnsupportedError
 from hessbit.hw.ir import Pads, Pair, Tensor
-from hessbit.hw.lower import Const, DqConst, Expr, FloatInput, QType, Quant, Real, weight_width
-
-Value = Const | DqConst | Expr | FloatInput | Real | Quant
-
-
-def type_range(elem_type: int) -> tuple[int, int] | None:
-    """Range of an ONNX integer type, None for others."""
-    from onnx import TensorProto as T
-
-    names = {"INT2": 2, "INT4": 4, "INT8": 8, "INT16": 16, "INT32": 32}
-    for name, b in names.items():
-        if elem_type == getattr(T, name, -1):
-            return -(1 << (b - 1)), (1 << (b - 1)) - 1
-        if elem_type == getattr(T, "U" + name, -1):
-            return 0, (1 << b) - 1
-    return None
+from hessbit.hw.lower import Const, DqConst, Expr, FloatInput, Quant, Real, weight_width
+from hessbit.hw.onnx_values import Value, ValueHandlers, attributes
 
 
-def initializer(tensor: Any) -> Const:
-    """A constant from a TensorProto."""
-    from onnx import numpy_helper
-
-    array = numpy_helper.to_array(tensor)
-    limits = type_range(tensor.data_type)
-    if limits is not None:
-        return Const(array.astype(np.int64), *limits)
-    if tensor.data_type == 7:  # INT64: shapes and axes
-        return Const(array.astype(np.int64))
-    return Const(array.astype(np.float64))
-
-
-def attributes(node: Any) -> dict[str, Any]:
-    """The attributes of a node by name."""
-    from onnx import helper
-
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
-class Handlers:
-    """Operators; the converter adds the state and the methods below."""
-
-    values: dict[str, Value]
-    tensors: dict[str, Tensor]
-    keep: list[Any]
-
-    def fresh(self, name: str) -> str:
-        raise NotImplementedError
-
-    def real(self, value: Value, op: str, node: str) -> Real:
-        raise NotImplementedError
-
-    def _refuse(self, node: Any, reason: str) -> UnsupportedError:
-        return UnsupportedError(node.op_type, node.name, reason)
-
-    def _const(self, node: Any, i: int) -> Const | None:
-        if len(node.input) <= i or not node.input[i]:
-            return None
-        value = self.values[node.input[i]]
-        if isinstance(value, DqConst):
-            return Const(value.real)
-        if not isinstance(value, Const):
-            raise self._refuse(node, f"input {i} ({node.input[i]}) must be a constant")
-        return value
-
-    def _qtype(self, node: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], tuple[int, int]]:
-        scale = self._const(node, 1)
-        zero = self._const(node, 2)
-        assert scale is not None
-        if attributes(node).get("block_size"):
-            raise self._refuse(node, "block-wise scales; per tensor or per channel is supported")
-        limits = (0, 255)
-        if zero is not None and zero.lo is not None and zero.hi is not None:
-            limits = (zero.lo, zero.hi)
-        elif attributes(node).get("output_dtype"):
-            limits = type_range(attributes(node)["output_dtype"]) or limits
-        z = np.zeros(1, np.int64) if zero is None else zero.value.astype(np.int64).reshape(-1)
-        return scale.value.reshape(-1).astype(np.float32), z, limits
-
-    def quantize(self, node: Any) -> Value:
-        scale, zero, (lo, hi) = self._qtype(node)
-        x = self.values[node.input[0]]
-        if isinstance(x, Const):  # weights kept as floats
-            shape = [1] * x.value.ndim
-            if scale.size > 1:
-                shape[attributes(node).get("axis", 1)] = scale.size
-            real = np.asarray(x.value, np.float32) / scale.reshape(shape)
-            q = np.rint(real).astype(np.int64) + (zero.reshape(shape) if zero.size > 1 else zero[0])
-            return Const(np.clip(q, lo, hi), lo, hi)
-        if scale.size != 1:
-            raise self._refuse(node, "activations with a scale per channel; one scale is supported")
-        if hi - lo > 255:
-            raise self._refuse(node, "activations of more than 8 bits; at most 8 are supported")
-        if isinstance(x, Quant | DqConst):
-            raise self._refuse(node, "its input is quantised already or constant")
-        q = QType(scale=float(scale[0]), zero_point=int(zero[0]), lo=lo, hi=hi, signed=lo < 0)
-        return Quant(source=x, type=q)
-
-    def dequantize(self, node: Any) -> Value:
-        scale, zero, _ = self._qtype(node)
-        x = self.values[node.input[0]]
-        if isinstance(x, Const):
-            axis = attributes(node).get("axis", 1)
-            q = np.asarray(x.value).astype(np.int64)
-            shape = [1] * q.ndim
-            if zero.size > 1:
-                shape[axis] = zero.size
-            if zero.size > 1 and np.any(zero != zero[0]):
-                raise self._refuse(node, "weights with a zero point per channel; use symmetric ones")
-            lo = x.lo if x.lo is not None else int(q.min())
-            hi = x.hi if x.hi is not None else int(q.max())
-            z = int(zero[0])
-            return DqConst(q=q - z, scale=scale, axis=axis, lo=lo - z, hi=hi - z)
-        if not isinstance(x, Quant):
-            raise self._refuse(node, "its input is not quantised")
-        if x.type.scale == 0.0:  # an integer input of the network
-            q = replace(x.type, scale=float(scale[0]), zero_point=int(zero[0]))
-            x = Quant(source=x.source, type=q)
-            self.values[node.input[0]] = x
-        same = scale.size == 1 and float(scale[0]) == x.type.scale
-        if not same or int(zero[0]) != x.type.zero_point:
-            raise self._refuse(node, "scale or zero point differ from its QuantizeLinear's")
-        return self.real(x, node.op_type, node.name)
-
-    def clip(self, node: Any) -> Value:
-        x = self.values[node.input[0]]
-        a = attributes(node)
-        low, high = self._const(node, 1), self._const(node, 2)
-        lo = a.get("min", -np.inf) if low is None else float(low.value.reshape(-1)[0])
-        hi = a.get("max", np.inf) if high is None else float(high.value.reshape(-1)[0])
-        if isinstance(x, Const):
-            if x.lo is None or x.hi is None:
-                return Const(np.clip(x.value, lo, hi))
-            bounds = int(max(x.lo, lo)), int(min(x.hi, hi))
-            return Const(np.clip(x.value, *bounds).astype(np.int64), *bounds)
-        if isinstance(x, Quant):
-            q = replace(x.type, lo=int(max(x.type.lo, lo)), hi=int(min(x.type.hi, hi)))
-            if q.lo >= q.hi:
-                raise self._refuse(node, f"leaves the range {q.lo}..{q.hi}")
-            return Quant(source=x.source, type=q)
-        return self._bound(node, x, lo, hi)
-
-    def relu(self, node: Any) -> Value:
-        return self._bound(node, self.values[node.input[0]], 0.0, np.inf)
-
-    def _bound(self, node: Any, x: Value, lo: float, hi: float) -> Value:
-        e = self._expr(node, x)
-        return replace(e, low=max(e.low, lo), high=min(e.high, hi))
-
-    def _expr(self, node: Any, x: Value) -> Expr:
-        if isinstance(x, Real):
-            return Expr(
-                name=self.fresh(node.name or node.output[0]), source=x.tensor,
-                shape=self.tensors[x.tensor].shape, pool="max", flat=x.flat,
-            )  # fmt: skip
-        if not isinstance(x, Expr):
-            raise self._refuse(node, "its input is not quantised")
-        return x
+class Handlers(ValueHandlers):
+    """Layers; the converter adds the state."""
 
     # Layers --------------------------------------------------------------------------------------
 
@@ -179,14 +27,21 @@ class Handlers:
     def _layer(self, node: Any, q: Any, w: DqConst, x: Real, axis: int, **more: Any) -> Expr:
         """A convolution with weights ``q`` (C_out, KH, KW, C_in)."""
         if w.scale.size > 1 and w.axis % w.q.ndim != axis:
-            raise self._refuse(node, f"weight scales along axis {w.axis}; along {axis} is supported")
+            raise self._refuse(
+                node, f"weight scales along axis {w.axis}; along {axis} is supported"
+            )
         bits, bipolar = weight_width(w.q, w.lo, w.hi, node.name)
         if bipolar and not np.all(np.abs(q) == 1):  # groups filled with zeros
             bits, bipolar = 2, False
         e = Expr(
-            name=self.fresh(node.name or node.output[0]), source=x.tensor, weights=np.ascontiguousarray(q),
-            weight_scale=w.scale, weight_bits=bits, bipolar=bipolar, **more,
-        )  # fmt: skip
+            name=self.fresh(node.name or node.output[0]),
+            source=x.tensor,
+            weights=np.ascontiguousarray(q),
+            weight_scale=w.scale,
+            weight_bits=bits,
+            bipolar=bipolar,
+            **more,
+        )
         return self._bias(node, e, 2) if len(node.input) > 2 and node.input[2] else e
 
     def _bias(self, node: Any, e: Expr, i: int) -> Expr:
@@ -216,7 +71,9 @@ class Handlers:
             full = np.zeros((*q.shape[:3], t.c), np.int64)
             step, per = len(q) // groups, t.c // groups
             for g in range(groups):
-                full[g * step : (g + 1) * step, :, :, g * per : (g + 1) * per] = q[g * step : (g + 1) * step]
+                full[g * step : (g + 1) * step, :, :, g * per : (g + 1) * per] = q[
+                    g * step : (g + 1) * step
+                ]
             q = full
         if q.shape[3] != t.c:
             raise self._refuse(node, f"weights for {q.shape[3]} channels, the input has {t.c}")
@@ -225,9 +82,17 @@ class Handlers:
         pad = self._pads(node, a, t, kernel, stride, dilation)
         out = _size(t, kernel, stride, pad, dilation)
         return self._layer(
-            node, q, w, x, 0, shape=(*out, len(q)), kernel=kernel, stride=stride, pad=pad,
+            node,
+            q,
+            w,
+            x,
+            0,
+            shape=(*out, len(q)),
+            kernel=kernel,
+            stride=stride,
+            pad=pad,
             dilation=dilation,
-        )  # fmt: skip
+        )
 
     def gemm(self, node: Any) -> Value:
         a = attributes(node)
@@ -243,7 +108,14 @@ class Handlers:
             raise self._refuse(node, f"weights {w.q.shape} for an input of {t.c}x{t.h}x{t.w}")
         q = q.reshape(len(q), t.c, t.h, t.w).transpose(0, 2, 3, 1)
         return self._layer(
-            node, q, w, x, 0 if transposed else 1, shape=(1, 1, len(q)), kernel=(t.h, t.w), flat=True
+            node,
+            q,
+            w,
+            x,
+            0 if transposed else 1,
+            shape=(1, 1, len(q)),
+            kernel=(t.h, t.w),
+            flat=True,
         )
 
     def add(self, node: Any) -> Value:
@@ -267,9 +139,13 @@ class Handlers:
             raise self._refuse(node, "neither input is quantised; quantise the shortcut")
         e = self._expr(node, first)
         if e.skip or e.after or e.low > -np.inf or e.high < np.inf:
-            raise self._refuse(node, "its input is an unquantised sum, ReLU or pool; quantise it first")
+            raise self._refuse(
+                node, "its input is an unquantised sum, ReLU or pool; quantise it first"
+            )
         if e.shape != self.tensors[second.tensor].shape:
-            raise self._refuse(node, f"shapes {e.shape} and {self.tensors[second.tensor].shape} differ")
+            raise self._refuse(
+                node, f"shapes {e.shape} and {self.tensors[second.tensor].shape} differ"
+            )
         return replace(e, skip=second.tensor)
 
     # Pools and shapes ----------------------------------------------------------------------------
@@ -283,7 +159,9 @@ class Handlers:
             for n, k, s, d in zip((t.h, t.w), kernel, stride, dilation, strict=True):
                 total = max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
                 small = total // 2
-                both.append((small, total - small) if auto == "SAME_UPPER" else (total - small, small))
+                both.append(
+                    (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
+                )
             return both[0][0], both[1][0], both[0][1], both[1][1]
         top, left, bottom, right = a.get("pads", (0, 0, 0, 0))
         if min(top, left, bottom, right) < 0:
@@ -298,7 +176,9 @@ class Handlers:
             raise self._refuse(node, "only 2-D pools without dilation")
         behind = isinstance(x, Expr)
         if behind and average:
-            raise self._refuse(node, "its input is not quantised; put Quantize/DequantizeLinear before it")
+            raise self._refuse(
+                node, "its input is not quantised; put Quantize/DequantizeLinear before it"
+            )
         if isinstance(x, Expr):
             h, w, c = x.shape if not x.flat else (0, 0, 0)
             t = Tensor(name="", h=h, w=w, c=c, bits=8, scale=1.0, zero_point=0)
@@ -315,15 +195,20 @@ class Handlers:
             for i, (n, s, k) in enumerate(zip((t.h, t.w), stride, kernel, strict=True)):
                 last = (n + pad[i] + pad[i + 2] - k) // s * s
                 if last >= n + pad[i]:  # a window that starts in the padding is dropped
-                    pad = (*pad[: i + 2], pad[i + 2] - s, *pad[i + 3 :])  # type: ignore[assignment]
+                    pad = (*pad[: i + 2], pad[i + 2] - s, *pad[i + 3 :])
         if average and any(pad):
             raise self._refuse(node, "padding; average pools without padding are supported")
         out = _size(t, kernel, stride, pad, (1, 1))
         e = Expr(
-            name=self.fresh(node.name or node.output[0]), source="" if behind else x.tensor,  # type: ignore[union-attr]
-            shape=(*out, t.c), kernel=kernel, stride=stride, pad=pad, pool="sum" if average else "max",
+            name=self.fresh(node.name or node.output[0]),
+            source="" if behind else x.tensor,  # type: ignore[union-attr]
+            shape=(*out, t.c),
+            kernel=kernel,
+            stride=stride,
+            pad=pad,
+            pool="sum" if average else "max",
             divisor=kernel[0] * kernel[1] if average else 1,
-        )  # fmt: skip
+        )
         if isinstance(x, Expr):
             return replace(x, shape=e.shape, after=(*x.after, e))
         return e
@@ -338,9 +223,14 @@ class Handlers:
         t = self.tensors[x.tensor]
         flat = node.op_type == "ReduceMean" and not attributes(node).get("keepdims", 1)
         return Expr(
-            name=self.fresh(node.name or node.output[0]), source=x.tensor, shape=(1, 1, t.c),
-            kernel=(t.h, t.w), pool="sum", divisor=t.h * t.w, flat=flat,
-        )  # fmt: skip
+            name=self.fresh(node.name or node.output[0]),
+            source=x.tensor,
+            shape=(1, 1, t.c),
+            kernel=(t.h, t.w),
+            pool="sum",
+            divisor=t.h * t.w,
+            flat=flat,
+        )
 
     def flatten(self, node: Any) -> Value:
         x = self.values[node.input[0]]
@@ -356,7 +246,9 @@ class Handlers:
             to = [int(v) for v in shape.value.reshape(-1)]
             flat = len(to) == 2
             keeps = flat and to[1] in (-1, h * w * c)
-            keeps |= len(to) == 4 and (c, h, w) == tuple(v if v > 0 else d for v, d in zip(to[1:], (c, h, w)))  # noqa: B905, E501
+            keeps |= len(to) == 4 and (c, h, w) == tuple(
+                v if v > 0 else d for v, d in zip(to[1:], (c, h, w), strict=True)
+            )
             if not keeps:
                 raise self._refuse(node, f"to {to}; only flattening (N, C, H, W) is supported")
         if node.op_type == "Squeeze" and (h, w) != (1, 1):
@@ -364,15 +256,6 @@ class Handlers:
         if isinstance(x, Quant):
             x = self.real(x, node.op_type, node.name)
         return replace(x, flat=flat) if isinstance(x, Real | Expr) else x
-
-    def same(self, node: Any) -> Value:
-        return self.values[node.input[0]]
-
-    def constant(self, node: Any) -> Value:
-        a = attributes(node)
-        if "value" not in a:
-            return Const(np.asarray(next(iter(a.values()))))
-        return initializer(a["value"])
 
 
 def _shape(x: Value) -> tuple[int, int, int]:

@@ -30,8 +30,8 @@ def remove_identity(graph: Graph) -> Graph:
     """Drop 1x1 maxima without residual that keep every stored value."""
     alias: dict[str, str] = {}
     kept: list[Op] = []
-    for op in graph.ops:
-        op = _renamed(op, alias)
+    for old in graph.ops:
+        op = _renamed(old, alias)
         if isinstance(op, Pool) and op.skip is None and (*op.kernel, *op.stride) == (1, 1, 1, 1):
             x, y, k = graph.tensors[op.input], graph.tensors[op.output], op.constants
             same = replace(x, name=y.name) == y and not any(op.pad)
@@ -72,13 +72,23 @@ def pad_input(graph: Graph) -> Graph:
             return op
         return _renamed(op, alias)
 
-    if all(x.name not in reads(op) or (direct(op) and getattr(op, "skip", "") != x.name) for op in graph.ops):
+    if all(
+        x.name not in reads(op) or (direct(op) and getattr(op, "skip", "") != x.name)
+        for op in graph.ops
+    ):
         return graph
     copy = Conv(
-        name=name, input=x.name, output=name, weights=np.eye(x.c, dtype=np.int64)[:, None, None, :],
-        weight_bits=2, bipolar=False, stride=(1, 1), pad=(0, 0, 0, 0), dilation=(1, 1),
+        name=name,
+        input=x.name,
+        output=name,
+        weights=np.eye(x.c, dtype=np.int64)[:, None, None, :],
+        weight_bits=2,
+        bipolar=False,
+        stride=(1, 1),
+        pad=(0, 0, 0, 0),
+        dilation=(1, 1),
         constants=identity(x),
-    )  # fmt: skip
+    )
     ops: list[Op] = []
     for op in graph.ops:
         ops.append(fixed(op))

@@ -40,9 +40,15 @@ class ConvShape:
 
 
 def conv_shape(
-    config: AcceleratorConfig, *, name: str, kernel: tuple[int, int], dilation_x: int, lanes_c: int,
-    ab: int, wb: int,
-) -> ConvShape:  # fmt: skip
+    config: AcceleratorConfig,
+    *,
+    name: str,
+    kernel: tuple[int, int],
+    dilation_x: int,
+    lanes_c: int,
+    ab: int,
+    wb: int,
+) -> ConvShape:
     """Segments, column and the cheaper lane mode of a convolution.
 
     Raises
@@ -65,10 +71,17 @@ def conv_shape(
     steps = (wb * ab * kp, wb * pairs * kwords + (pairs - 1 if wb == 1 else 0))
     mode = int(steps[1] < steps[0])
     return ConvShape(
-        kh=kh, n_seg=n_seg, seg_lanes=seg_lanes, seg_step=dilation_x * lanes_c if n_seg > 1 else 0,
-        kwords=kwords, ab=ab, wb=wb, lane_mode=mode,
-        w_stride=wb * kp if mode == 0 else ceil_div(wb * kwords, 2), steps=steps[mode],
-    )  # fmt: skip
+        kh=kh,
+        n_seg=n_seg,
+        seg_lanes=seg_lanes,
+        seg_step=dilation_x * lanes_c if n_seg > 1 else 0,
+        kwords=kwords,
+        ab=ab,
+        wb=wb,
+        lane_mode=mode,
+        w_stride=wb * kp if mode == 0 else ceil_div(wb * kwords, 2),
+        steps=steps[mode],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +123,14 @@ def op_shape(config: AcceleratorConfig, graph: Graph, op: Conv) -> ConvShape:
     """:func:`conv_shape` of an operator."""
     x = graph.tensors[op.input]
     return conv_shape(
-        config, name=op.name, kernel=kernel_of(op), dilation_x=op.dilation[1],
-        lanes_c=lanes_of(graph, x), ab=x.bits, wb=op.weight_bits,
-    )  # fmt: skip
+        config,
+        name=op.name,
+        kernel=kernel_of(op),
+        dilation_x=op.dilation[1],
+        lanes_c=lanes_of(graph, x),
+        ab=x.bits,
+        wb=op.weight_bits,
+    )
 
 
 def output_groups(config: AcceleratorConfig, graph: Graph, op: Compute) -> int:
@@ -168,7 +186,9 @@ def allocate(graph: Graph, config: AcceleratorConfig) -> dict[str, Place]:
         shared = sum(halves[a] == halves[b] for a, b in pairs)
         if best is not None and shared >= best[0]:
             continue
-        places = _place(order if trial % 2 == 0 else by_size, halves, sizes, live, config.half_words)
+        places = _place(
+            order if trial % 2 == 0 else by_size, halves, sizes, live, config.half_words
+        )
         if places is not None:
             shared = sum(places[a].half == places[b].half for a, b in pairs)
             if best is None or shared < best[0]:
@@ -178,9 +198,11 @@ def allocate(graph: Graph, config: AcceleratorConfig) -> dict[str, Place]:
     if best is None:
         words = sum(v[1] for v in sizes.values())
         raise InfeasibleError(
-            f"{graph.name}: activation store words in two halves", 2 * config.half_words, words,
+            f"{graph.name}: activation store words in two halves",
+            2 * config.half_words,
+            words,
             "the maps do not pack; use fewer activation bits or more act_rows",
-        )  # fmt: skip
+        )
     return best[1]
 
 
@@ -194,8 +216,10 @@ def _check_peak(
             if words[n] > config.half_words:
                 raise InfeasibleError(
                     f"layer {op.name}: words of one half of the activation store for {n!r}",
-                    config.half_words, words[n], hint,
-                )  # fmt: skip
+                    config.half_words,
+                    words[n],
+                    hint,
+                )
         need = sum(words[n] for n in here)
         if need > 2 * config.half_words:
             raise InfeasibleError(
@@ -204,10 +228,13 @@ def _check_peak(
 
 
 def _place(
-    order: list[str], halves: dict[str, int], sizes: dict[str, tuple[int, int, int]],
-    live: dict[str, tuple[int, int]], room: int,
-) -> dict[str, Place] | None:  # fmt: skip
-    """First fit of every tensor into its half, the other half where it does not fit; None if neither."""
+    order: list[str],
+    halves: dict[str, int],
+    sizes: dict[str, tuple[int, int, int]],
+    live: dict[str, tuple[int, int]],
+    room: int,
+) -> dict[str, Place] | None:
+    """First fit of every tensor into its half, else the other half; None if neither has room."""
     places: dict[str, Place] = {}
     for name in order:
         row_words, words, lanes = sizes[name]
@@ -235,6 +262,16 @@ def _place(
 
 
 __all__ = [
-    "ConvShape", "Op", "Place", "allocate", "ceil_div", "conv_shape", "lanes_of", "live_ranges",
-    "map_words", "op_shape", "output_groups", "pad_to",
-]  # fmt: skip
+    "ConvShape",
+    "Op",
+    "Place",
+    "allocate",
+    "ceil_div",
+    "conv_shape",
+    "lanes_of",
+    "live_ranges",
+    "map_words",
+    "op_shape",
+    "output_groups",
+    "pad_to",
+]

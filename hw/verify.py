@@ -83,10 +83,14 @@ def _constants(k: Constants, channels: int, out: Tensor, stage: str, name: str) 
     limit = 1 << MULTIPLIER_BITS
     _need(bool(np.all((k.m >= 0) & (k.m < limit))), stage, name, "multiplier m leaves 16 bits")
     _need(bool(np.all((k.m2 >= 0) & (k.m2 < limit))), stage, name, "multiplier m2 leaves 16 bits")
-    _need(bool(np.all((k.s >= 1) & (k.s <= SHIFT_MAX))), stage, name, f"shift s leaves 1..{SHIFT_MAX}")
+    _need(
+        bool(np.all((k.s >= 1) & (k.s <= SHIFT_MAX))), stage, name, f"shift s leaves 1..{SHIFT_MAX}"
+    )
     ok = bool(np.all((k.t >= 0) & (k.t <= SKIP_SHIFT_MAX)))
     _need(ok, stage, name, f"shift t leaves 0..{SKIP_SHIFT_MAX}")
-    _need(0 <= k.lo <= k.hi < (1 << out.bits), stage, name, f"clamp {k.lo}..{k.hi} in {out.bits} bits")
+    _need(
+        0 <= k.lo <= k.hi < (1 << out.bits), stage, name, f"clamp {k.lo}..{k.hi} in {out.bits} bits"
+    )
     _need(k.zp == out.zero_point, stage, name, "zero point differs from the output tensor's")
     error = float(np.max(np.abs(np.ldexp(k.m.astype(np.float64), -k.s) / k.ratio - 1)))
     if k.skip_ratio is not None:
@@ -113,7 +117,12 @@ def _compute(graph: Graph, op: Compute, stage: str) -> None:
         _need(w.shape[0] == y.c and w.shape[3] == x.c, stage, op.name, f"weights {w.shape}")
         _need(min(op.dilation) >= 1, stage, op.name, "dilation below 1")
         if op.bipolar:
-            _need(b == 1 and bool(np.all(np.abs(w) == 1)), stage, op.name, "bipolar weights are -1, +1")
+            _need(
+                b == 1 and bool(np.all(np.abs(w) == 1)),
+                stage,
+                op.name,
+                "bipolar weights are -1, +1",
+            )
         else:
             _need(2 <= b <= 8, stage, op.name, f"{b} weight bits, 2..8 or bipolar")
             low, high = -(1 << (b - 1)), (1 << (b - 1)) - 1
@@ -123,7 +132,9 @@ def _compute(graph: Graph, op: Compute, stage: str) -> None:
         if op.bipolar:  # the array sums {0,1} weights, then doubles
             total = 2 * (w[0].size + 16 * w.shape[1] * w.shape[2]) * top
             if total > ACC_MAX:
-                raise NumericsError(f"{op.name}: the accumulator could reach {total}; split the layer")
+                raise NumericsError(
+                    f"{op.name}: the accumulator could reach {total}; split the layer"
+                )
     else:
         _need(op.op in ("sum", "max"), stage, op.name, f"pool {op.op!r}")
         _need(x.c == y.c, stage, op.name, "channels differ")

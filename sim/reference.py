@@ -1,7 +1,7 @@
 """Run the compiler's IR on integer arrays, exactly: the specification of every program.
 
 Convolutions are matrix products of ``float32`` or ``float64`` where every partial sum is an integer
-that the type holds exactly (below 2^24 or 2^53), which the accumulator proof guarantees for float64.
+that the type holds exactly (below 2^24 or 2^53); the accumulator proof guarantees it for float64.
 """
 
 from __future__ import annotations
@@ -70,9 +70,18 @@ def _compute(graph: Graph, op: Compute, known: dict[str, Bytes]) -> Bytes:
 
 def _requantize(acc: Ints, k: Constants, skip: Bytes | None, zp_skip: int) -> Bytes:
     y = requantize(
-        acc, bias=k.bias, m=k.m, s=k.s, zp=k.zp, lo=k.lo, hi=k.hi,
-        skip=None if skip is None else skip.astype(np.int64), zp_skip=zp_skip, m2=k.m2, t=k.t,
-    )  # fmt: skip
+        acc,
+        bias=k.bias,
+        m=k.m,
+        s=k.s,
+        zp=k.zp,
+        lo=k.lo,
+        hi=k.hi,
+        skip=None if skip is None else skip.astype(np.int64),
+        zp_skip=zp_skip,
+        m2=k.m2,
+        t=k.t,
+    )
     return y.astype(np.uint8)
 
 
@@ -85,7 +94,7 @@ def _padded(x: Bytes, pad: Pads, value: int) -> Bytes:
     )
 
 
-def _tap(x: NDArray[np.generic], y: int, z: int, stride: Pair, size: Pair) -> NDArray[np.generic]:
+def _tap(x: Bytes, y: int, z: int, stride: Pair, size: Pair) -> Bytes:
     """The pixels that kernel position (y, z) meets, one for each output pixel."""
     (sy, sx), (h, w) = stride, size
     return x[:, y : y + (h - 1) * sy + 1 : sy, z : z + (w - 1) * sx + 1 : sx]
@@ -103,7 +112,7 @@ def _convolve(op: Conv, x: Bytes, zp: int, size: Pair) -> Ints:
             dy, dx = y * op.dilation[0], z * op.dilation[1]
             columns[:, :, :, y * kw + z] = _tap(padded, dy, dx, op.stride, size)
     matrix = op.weights.reshape(c_out, -1).astype(kind)
-    acc = columns.reshape(n * h * w, -1) @ matrix.T
+    acc: NDArray[np.float64] = np.matmul(columns.reshape(n * h * w, -1), matrix.T)
     return np.asarray(acc.reshape(n, h, w, c_out), np.int64)
 
 

@@ -21,7 +21,9 @@ class Net:
         self.shape = (h, w, c)
         self.scale: dict[str, float] = {}
         self.types: dict[str, tuple[int, int, int]] = {}
-        self.inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ("batch", c, h, w))]
+        self.inputs = [
+            helper.make_tensor_value_info("input", TensorProto.FLOAT, ("batch", c, h, w))
+        ]
         self.value = self.quantize("input", in_bits, 1 / 64, zero_point=1 << (in_bits - 1))
 
     def name(self, what: str) -> str:
@@ -39,14 +41,22 @@ class Net:
         return name
 
     def quantize(
-        self, value: str, bits: int = 8, scale: float = 0.05, zero_point: int = 0, *, signed: bool = False
+        self,
+        value: str,
+        bits: int = 8,
+        scale: float = 0.05,
+        zero_point: int = 0,
+        *,
+        signed: bool = False,
     ) -> str:
         kind = np.int8 if signed else np.uint8
         s, z = self.const(np.float32(scale)), self.const(kind(zero_point))
         q = self.node("QuantizeLinear", [value, s, z])
         if bits < 8:
             low = -(1 << (bits - 1)) if signed else 0
-            q = self.node("Clip", [q, self.const(kind(low)), self.const(kind(low + (1 << bits) - 1))])
+            q = self.node(
+                "Clip", [q, self.const(kind(low)), self.const(kind(low + (1 << bits) - 1))]
+            )
         out = self.node("DequantizeLinear", [q, s, z])
         self.scale[out] = float(np.float32(scale))
         return out
@@ -60,7 +70,9 @@ class Net:
         scale = (self.rng.uniform(0.5, 1.5, shape[axis]) / limit / 4).astype(np.float32)
         name = self.const(q.astype(np.int8))
         if bits < 8:
-            name = self.node("Clip", [name, self.const(np.int8(-limit)), self.const(np.int8(limit))])
+            name = self.node(
+                "Clip", [name, self.const(np.int8(-limit)), self.const(np.int8(limit))]
+            )
         zero = self.const(np.zeros(shape[axis], np.int8))
         return self.node("DequantizeLinear", [name, self.const(scale), zero], axis=axis), scale
 
@@ -70,17 +82,32 @@ class Net:
         return self.node("DequantizeLinear", [self.const(q), self.const(s)], axis=0)
 
     def conv(
-        self, c_out: int, k: int = 3, *, stride: int = 1, pad: int | None = None, dilation: int = 1,
-        wb: int = 4, ob: int = 4, relu: bool = True, skip: str | None = None, groups: int = 1,
+        self,
+        c_out: int,
+        k: int = 3,
+        *,
+        stride: int = 1,
+        pad: int | None = None,
+        dilation: int = 1,
+        wb: int = 4,
+        ob: int = 4,
+        relu: bool = True,
+        skip: str | None = None,
+        groups: int = 1,
         pool: int = 0,
-    ) -> str:  # fmt: skip
+    ) -> str:
         h, w, c = self.shape
         pad = dilation * (k // 2) if pad is None else pad
         weight, scale = self.weight((c_out, c // groups, k, k), wb)
         v = self.node(
-            "Conv", [self.value, weight, self.bias(c_out, scale)], kernel_shape=[k, k],
-            strides=[stride] * 2, pads=[pad] * 4, dilations=[dilation] * 2, group=groups,
-        )  # fmt: skip
+            "Conv",
+            [self.value, weight, self.bias(c_out, scale)],
+            kernel_shape=[k, k],
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+            dilations=[dilation] * 2,
+            group=groups,
+        )
         size = [(n + 2 * pad - dilation * (k - 1) - 1) // stride + 1 for n in (h, w)]
         if skip:
             v = self.node("Add", [v, skip])
@@ -98,7 +125,9 @@ class Net:
 
     def pool(self, kind: str, k: int = 2, *, stride: int = 2, pad: int = 0, ob: int = 8) -> str:
         h, w, c = self.shape
-        v = self.node(kind, [self.value], kernel_shape=[k] * 2, strides=[stride] * 2, pads=[pad] * 4)
+        v = self.node(
+            kind, [self.value], kernel_shape=[k] * 2, strides=[stride] * 2, pads=[pad] * 4
+        )
         self.shape = ((h + 2 * pad - k) // stride + 1, (w + 2 * pad - k) // stride + 1, c)
         scale = self.scale[self.value] * (1 if kind == "MaxPool" else 0.7)
         self.value = self.quantize(v, ob, scale)
@@ -143,13 +172,20 @@ def random_net(seed: int, *, small: bool = True) -> Net:
     bits = lambda: rng.choice((1, 2, 3, 4, 5, 8))  # noqa: E731
     net.conv(rng.choice((10, 16, 20)), 3, wb=rng.choice((2, 4, 8)), ob=rng.choice((2, 3, 4, 8)))
     for _ in range(rng.randint(2, 4)):
-        kind = rng.choice(("conv", "conv", "residual", "residual", "max", "avg", "dilated", "stride", "fused"))
+        kind = rng.choice(
+            ("conv", "conv", "residual", "residual", "max", "avg", "dilated", "stride", "fused")
+        )
         h, w, c = net.shape
         if min(h, w) < 4:
             kind = "point"
         if kind == "conv":
-            net.conv(rng.choice((8, 16, 24, 32)), rng.choice((1, 3)), wb=bits(), ob=bits(),
-                     relu=rng.random() < 0.7)  # fmt: skip
+            net.conv(
+                rng.choice((8, 16, 24, 32)),
+                rng.choice((1, 3)),
+                wb=bits(),
+                ob=bits(),
+                relu=rng.random() < 0.7,
+            )
         elif kind == "point":
             net.conv(rng.choice((8, 16, 24)), 1, wb=bits(), ob=bits())
         elif kind == "residual":
@@ -163,8 +199,12 @@ def random_net(seed: int, *, small: bool = True) -> Net:
         elif kind == "fused":
             net.conv(16, 3, wb=bits(), ob=bits(), pool=2)
         else:
-            net.pool("MaxPool" if kind == "max" else "AveragePool", rng.choice((2, 3)),
-                     pad=int(kind == "max"), ob=rng.choice((4, 8)))  # fmt: skip
+            net.pool(
+                "MaxPool" if kind == "max" else "AveragePool",
+                rng.choice((2, 3)),
+                pad=int(kind == "max"),
+                ob=rng.choice((4, 8)),
+            )
     h, w, c = net.shape
     if h * w * c > 1200 or rng.random() < 0.4:
         net.global_pool()

@@ -67,7 +67,10 @@ def test_hazards_with_small_memories(seed: int) -> None:
     program = generate(graph, config, places)
     assert check(program.instructions, config) > 10
     assert len(program.units) > len(graph.compute)
-    assert max(u.w_base + (u.shape.w_stride if u.shape else 0) * u.groups for u in program.units) <= rows
+    assert (
+        max(u.w_base + (u.shape.w_stride if u.shape else 0) * u.groups for u in program.units)
+        <= rows
+    )
 
 
 def test_hazard_checker_notices_a_missing_wait() -> None:
@@ -141,7 +144,9 @@ def test_infeasible_layers_are_named() -> None:
     wide.conv(512, 3)
     wide.conv(16, 3)
     graph = run_passes(convert(wide.model(), "wide"))
-    with pytest.raises(InfeasibleError, match=r"layer conv\d+: rows of the column memory: have 128, need"):
+    with pytest.raises(
+        InfeasibleError, match=r"layer conv\d+: rows of the column memory: have 128, need"
+    ):
         compile_graph(graph, preset("tiny"))
     big = Net(64, 64, 3)
     big.conv(64, 3, ob=8)
@@ -155,7 +160,7 @@ def test_infeasible_layers_are_named() -> None:
 def test_verifier_names_the_pass() -> None:
     graph = run_passes(convert(random_net(3).model(), "net"))
 
-    def broken(g):  # noqa: ANN001, ANN202
+    def broken(g):
         op = next(op for op in g.ops if isinstance(op, Conv))
         bad = replace(op, weights=op.weights[:, :, :, :1] * 1000)
         return g.with_ops([bad if o is op else o for o in g.ops])

@@ -92,7 +92,10 @@ def test_max_pool_before_the_quantizer_and_without_one() -> None:
     compare(net)
     net = Net(8, 8, 3)
     net.conv(16, 3, ob=4)
-    source, net.value = net.value, net.node("MaxPool", [net.value], kernel_shape=[2, 2], strides=[2, 2])
+    source, net.value = (
+        net.value,
+        net.node("MaxPool", [net.value], kernel_shape=[2, 2], strides=[2, 2]),
+    )
     net.scale[net.value] = net.scale[source]
     net.shape = (4, 4, 16)
     net.conv(8, 3, ob=8)
@@ -104,7 +107,9 @@ def test_signed_activations_and_float_biases() -> None:
     """What onnxruntime's own quantizer writes: int8 throughout, scales per tensor, float biases."""
     net = Net(6, 6, 3)
     q = net.rng.integers(-127, 128, (8, 3, 3, 3)).astype(np.int8)
-    w = net.node("DequantizeLinear", [net.const(q), net.const(np.float32(0.004)), net.const(np.int8(0))])
+    w = net.node(
+        "DequantizeLinear", [net.const(q), net.const(np.float32(0.004)), net.const(np.int8(0))]
+    )
     b = net.const(net.rng.normal(0, 0.3, 8).astype(np.float32))
     v = net.node("Dropout", [net.node("Conv", [net.value, w, b], pads=[1] * 4)])
     net.value = net.quantize(v, 8, 0.05, 3, signed=True)
@@ -163,15 +168,20 @@ def refused(net: Net, op: str, text: str) -> None:
 def test_refusals_name_the_node() -> None:
     net = Net(6, 6, 4)
     net.conv(8, 3)
-    net.value = net.node("MaxPool", [net.node("Conv", [net.value, net.weight((4, 8, 1, 1), 4)[0]])],
-                         kernel_shape=[2, 2])  # fmt: skip
+    net.value = net.node(
+        "MaxPool",
+        [net.node("Conv", [net.value, net.weight((4, 8, 1, 1), 4)[0]])],
+        kernel_shape=[2, 2],
+    )
     refused(net, "Output", "not quantised")
     net = Net(6, 6, 4)
     v = net.node("Conv", [net.value, net.const(np.zeros((4, 4, 1, 1), np.float32))])
     net.value = net.quantize(v)
     refused(net, "Conv", r"node 'conv\d+': weights must be a quantised constant")
     net = Net(6, 6, 4)
-    net.value = net.quantize(net.node("AveragePool", [net.value], kernel_shape=[3, 3], pads=[1] * 4))
+    net.value = net.quantize(
+        net.node("AveragePool", [net.value], kernel_shape=[3, 3], pads=[1] * 4)
+    )
     refused(net, "AveragePool", "padding")
     net = Net(6, 6, 4)
     net.value = net.quantize(net.node("Reshape", [net.value, net.const(np.array([1, 6, 6, 4]))]))
@@ -181,7 +191,9 @@ def test_refusals_name_the_node() -> None:
 def test_other_operators_files_and_shapes(tmp_path: Path) -> None:
     net = Net(6, 6, 4)
     net.value = net.node("Sigmoid", [net.value])
-    with pytest.raises(UnsupportedError, match=r"Sigmoid at node 'sigmoid\d+'.*supported are Quant"):
+    with pytest.raises(
+        UnsupportedError, match=r"Sigmoid at node 'sigmoid\d+'.*supported are Quant"
+    ):
         load_onnx(net.save(tmp_path / "s.onnx"))
     net = random_net(0)
     path = net.save(tmp_path / "n.onnx")
