@@ -1,15 +1,15 @@
 // The bit-serial array: Dm x Dn units of K lanes, a column-sum row, and the drain.
 //
-//   step, wgt_i, col_i -> operand registers -> count -> sum -> accumulate -> drain -> output register
+//   step, wgt_i, col_i -> operand registers -> count -> sum -> accumulate -> drain -> output
 //
 // Unit (m, n) meets row m of the weights with column n. The column-sum row does the same with all
 // weights 1 and never subtracts. At `last` every accumulator goes to a second register, from where
-// beats of R results leave in the order pixel, slice of R rows; only the pixels that exist, and with
-// `bipolar` as 2*acc - sum(column).
+// beats of R results leave in the order pixel, slice of R rows; only the pixels that exist, and
+// with `bipolar` as 2*acc - sum(column).
 //
-// Latency: 6 cycles from the last step to the first beat. Throughput: one step a cycle; a group of S
-// steps takes max(S, npix*Dm/R) cycles. en_o falls, and everything from hb_array_ctrl to the
-// accumulators holds still, only while a finished group meets drain registers that are still in use.
+// Latency: 5 cycles from the last step to the first beat. Throughput: one step a cycle; a group of
+// S steps takes max(S, npix*Dm/R) cycles. en_o falls, and everything from hb_array_ctrl to the
+// accumulators holds still, only while a finished group meets drain registers still in use.
 // Overflow: 32 bits wrap; the compiler proves that no layer reaches that.
 module hb_array #(
     parameter int Dm = 16,  // output channels of a group
@@ -89,21 +89,29 @@ module hb_array #(
   end
 
   // Operands and units.
-  logic [K-1:0] wgt_q[Dm];
-  logic [K-1:0] col_q[Dn];
+  logic [K/2-1:0] wgt_low_q[Dm];
+  logic [K/2-1:0] wgt_high_q[Dm];
+  logic [K/2-1:0] col_low_q[Dn];
+  logic [K/2-1:0] col_high_q[Dn];
   logic acc_valid;
 
   assign acc_valid = step_q[2].valid || step_q[2].shift || step_q[2].first;
 
   for (genvar m = 0; m < Dm; m++) begin : gen_wgt
     always_ff @(posedge clk_i) begin
-      if (en && step_valid_i) wgt_q[m] <= wgt_i[m*K+:K];
+      if (en && step_valid_i) begin
+        wgt_low_q[m]  <= wgt_i[m*K+:K/2];
+        wgt_high_q[m] <= wgt_i[m*K+K/2+:K/2];
+      end
     end
   end
 
   for (genvar n = 0; n < Dn; n++) begin : gen_col
     always_ff @(posedge clk_i) begin
-      if (en && step_valid_i) col_q[n] <= col_i[n*K+:K];
+      if (en && step_valid_i) begin
+        col_low_q[n]  <= col_i[n*K+:K/2];
+        col_high_q[n] <= col_i[n*K+K/2+:K/2];
+      end
     end
 
     for (genvar m = 0; m < Dm; m++) begin : gen_unit
@@ -114,8 +122,10 @@ module hb_array #(
           .clk_i,
           .en_i(en),
           .count_valid_i(step_q[0].valid),
-          .wgt_i(wgt_q[m]),
-          .col_i(col_q[n]),
+          .wgt_low_i(wgt_low_q[m]),
+          .wgt_high_i(wgt_high_q[m]),
+          .col_low_i(col_low_q[n]),
+          .col_high_i(col_high_q[n]),
           .sum_valid_i(step_q[1].valid),
           .sum_mode_i(step_q[1].mode),
           .acc_valid_i(acc_valid),
@@ -134,8 +144,10 @@ module hb_array #(
         .clk_i,
         .en_i(en),
         .count_valid_i(step_q[0].valid),
-        .wgt_i('1),
-        .col_i(col_q[n]),
+        .wgt_low_i('1),
+        .wgt_high_i('1),
+        .col_low_i(col_low_q[n]),
+        .col_high_i(col_high_q[n]),
         .sum_valid_i(step_q[1].valid),
         .sum_mode_i(step_q[1].mode),
         .acc_valid_i(acc_valid),

@@ -1,8 +1,9 @@
 // Control of the array: turns CONV instructions into one step a cycle.
 //
-// Order: tile, group, significance s falling, weight plane i rising, words. Lane mode 0 pairs i with
-// activation plane j = s - i, K lanes a step; lane mode 1 with planes j and j+1 (j even), K/2 lanes.
-// A pair's first step of a lower s doubles the accumulator; an s without a pair takes an empty step.
+// Order: tile, group, significance s falling, weight plane i rising, words. Lane mode 0 pairs i
+// with activation plane j = s - i, K lanes a step; lane mode 1 with planes j and j+1 (j even), K/2
+// lanes. A pair's first step of a lower s doubles the accumulator; an s without a pair takes an
+// empty step.
 //
 //   stage A  counters: which step           (registers *_q)
 //   stage B  i * words, quad's first row    (b_*_q)
@@ -11,8 +12,8 @@
 //
 // Latency: 4 cycles from the command or the full tile to the step and its operands. Throughput: one
 // step a cycle, without a gap between groups, tiles that are full and instructions that are ready.
-// All stages advance with en_i. done_o and tile_free_o come when the last word of the instruction or
-// tile is in the memories' output registers, so that it may be overwritten at once.
+// All stages advance with en_i. done_o and tile_free_o come when the last word of the instruction
+// or tile is in the memories' output registers, so that it may be overwritten at once.
 // Overflow: none; an instruction has npix, n_groups, kwords, wb and ab of at least 1.
 module hb_array_ctrl
   import hb_pkg::*;

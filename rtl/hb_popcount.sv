@@ -1,8 +1,8 @@
 // Number of ones in a word, combinational.
 //
-// Style 1 is a bit heap: column c holds bits of weight 2^c. The first stage takes full adders (three
-// bits each, so that an AND in front fits the same 6-input table), every later one 6:3 counters and
-// full adders, until no column holds more than two bits; one adder ends it.
+// Style 1 is a bit heap: column c has the bits of weight 2^c. The first stage takes full adders (3
+// bits, so that an AND in front fits the same 6-input table), every later one 6:3 counters and full
+// adders, until no column holds more than two bits; one adder ends it.
 //
 // Overflow: none, the count has room for Width.
 module hb_popcount #(
@@ -65,19 +65,26 @@ module hb_popcount #(
   endfunction
 
   if (Style == 0) begin : gen_behavioural
-    assign count_o = CountW'($countones(data_i));
+    // $countones(data_i), in the form that C++ compilers know as one instruction.
+    logic [63:0] twos, fours, eights;
+    assign twos = 64'(data_i) - ((64'(data_i) >> 1) & 64'h5555_5555_5555_5555);
+    assign fours = (twos & 64'h3333_3333_3333_3333) + ((twos >> 2) & 64'h3333_3333_3333_3333);
+    assign eights = (fours + (fours >> 4)) & 64'h0f0f_0f0f_0f0f_0f0f;
+    assign count_o = CountW'((eights * 64'h0101_0101_0101_0101) >> 56);
   end else begin : gen_heap
     localparam int Stages = stages();
-    logic [Stages:0][Cols-1:0][Width-1:0] heap;
-
-    always_comb begin
-      heap[0] = '0;
-      heap[0][0] = data_i;
-    end
-
     for (genvar s = 0; s < Stages; s++) begin : gen_stage
       localparam heights_t Now = heights(s);
       localparam heights_t Next = heights(s + 1);
+      logic [Cols-1:0][Width-1:0] in, out;
+      if (s == 0) begin : gen_first
+        always_comb begin
+          in = '0;
+          in[0] = data_i;
+        end
+      end else begin : gen_later
+        assign in = gen_stage[s-1].out;
+      end
       for (genvar c = 0; c < Cols; c++) begin : gen_col
         localparam int H = int'(Now[c]);
         localparam int N6 = sixes(H, s == 0);
@@ -97,34 +104,38 @@ module hb_popcount #(
           logic [2:0] n;
           always_comb begin
             n = '0;
-            for (int b = 0; b < Bits; b++) n = n + 3'(heap[s][c][6*i+b]);
+            for (int b = 0; b < Bits; b++) n = n + 3'(in[c][6*i+b]);
           end
-          assign heap[s+1][c][i] = n[0];
+          assign out[c][i] = n[0];
         end
         for (genvar i = 0; i < N3; i++) begin : gen_three
           localparam int At = 6 * N6 + 3 * i;
           logic [1:0] n;
-          assign n = 2'(heap[s][c][At]) + 2'(heap[s][c][At+1]) + 2'(heap[s][c][At+2]);
-          assign heap[s+1][c][N6+i] = n[0];
+`ifdef HB_FAULT_POPCOUNT
+          assign n = 2'(in[c][At]) + 2'(in[c][At+1]);  // seeded fault: every third bit is lost
+`else
+          assign n = 2'(in[c][At]) + 2'(in[c][At+1]) + 2'(in[c][At+2]);
+`endif
+          assign out[c][N6+i] = n[0];
         end
         for (genvar i = 0; i < N1; i++) begin : gen_rest
-          assign heap[s+1][c][N6+N3+i] = heap[s][c][H-N1+i];
+          assign out[c][N6+N3+i] = in[c][H-N1+i];
         end
         if (c > 0) begin : gen_carry
           for (genvar i = 0; i < C6; i++) begin : gen_six
-            assign heap[s+1][c][CarryAt+i] = gen_stage[s].gen_col[c-1].gen_six[i].n[1];
+            assign out[c][CarryAt+i] = gen_stage[s].gen_col[c-1].gen_six[i].n[1];
           end
           for (genvar i = 0; i < C3; i++) begin : gen_three
-            assign heap[s+1][c][CarryAt+C6+i] = gen_stage[s].gen_col[c-1].gen_three[i].n[1];
+            assign out[c][CarryAt+C6+i] = gen_stage[s].gen_col[c-1].gen_three[i].n[1];
           end
         end
         if (c > 1) begin : gen_high
           for (genvar i = 0; i < D6; i++) begin : gen_six
-            assign heap[s+1][c][HighAt+i] = gen_stage[s].gen_col[c-2].gen_six[i].n[2];
+            assign out[c][HighAt+i] = gen_stage[s].gen_col[c-2].gen_six[i].n[2];
           end
         end
         if (int'(Next[c]) < Width) begin : gen_zero
-          assign heap[s+1][c][Width-1:int'(Next[c])] = '0;
+          assign out[c][Width-1:int'(Next[c])] = '0;
         end
       end
     end
@@ -132,8 +143,8 @@ module hb_popcount #(
     logic [Cols-1:0] row0, row1;
     always_comb begin
       for (int c = 0; c < Cols; c++) begin
-        row0[c] = heap[Stages][c][0];
-        row1[c] = heap[Stages][c][1];
+        row0[c] = gen_stage[Stages-1].out[c][0];
+        row1[c] = gen_stage[Stages-1].out[c][1];
       end
     end
     assign count_o = row0 + row1;

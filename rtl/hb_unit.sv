@@ -15,8 +15,10 @@ module hb_unit #(
     input logic en_i,
     // stage 1
     input logic count_valid_i,
-    input logic [K-1:0] wgt_i,
-    input logic [K-1:0] col_i,
+    input logic [K/2-1:0] wgt_low_i,
+    input logic [K/2-1:0] wgt_high_i,
+    input logic [K/2-1:0] col_low_i,
+    input logic [K/2-1:0] col_high_i,
     // stage 2
     input logic sum_valid_i,
     input logic sum_mode_i,
@@ -41,14 +43,14 @@ module hb_unit #(
       .Width(W),
       .Style(PopcountStyle)
   ) u_low (
-      .data_i (wgt_i[W-1:0] & col_i[W-1:0]),
+      .data_i (wgt_low_i & col_low_i),
       .count_o(low)
   );
   hb_popcount #(
       .Width(W),
       .Style(PopcountStyle)
   ) u_high (
-      .data_i (wgt_i[K-1:W] & col_i[K-1:W]),
+      .data_i (wgt_high_i & col_high_i),
       .count_o(high)
   );
 

@@ -147,7 +147,9 @@ def results_of(dut) -> list[int]:
     return np.frombuffer(data.to_bytes(R * 4, "little"), "<i4").tolist()
 
 
-async def traffic(dut, cases: list[Case], rng: random.Random, *, p_ready: float, p_tile: float) -> None:
+async def traffic(
+    dut, cases: list[Case], rng: random.Random, *, p_ready: float, p_tile: float
+) -> None:
     """Run the cases; weights of the next and columns of the next tile arrive meanwhile."""
     bench = Bench(dut)
     await bench.reset()

@@ -108,7 +108,9 @@ def weight_image(c: Conv, weights: Ints, *, dm: int, k: int) -> dict[int, int]:
                 address, half = weight_address(c, g, i, word)
                 for m in range(dm):
                     lanes = bits[i, g * dm + m, word * w : (word + 1) * w]
-                    value = int.from_bytes(np.packbits(lanes, bitorder="little").tobytes(), "little")
+                    value = int.from_bytes(
+                        np.packbits(lanes, bitorder="little").tobytes(), "little"
+                    )
                     image[address] = image.get(address, 0) | value << (m * k + half * w)
     return image
 
