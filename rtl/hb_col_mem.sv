@@ -59,17 +59,21 @@ module hb_col_mem #(
     end
   end
 
+  // ---- writes by bank: planes of an odd word are two banks further on
+  logic [4*W-1:0] a_banks, b_banks;
+  assign a_banks = a_odd_i ? {a_data_i[2*W-1:0], a_data_i[4*W-1:2*W]} : a_data_i;
+  assign b_banks = b_odd_i ? {b_data_i[2*W-1:0], b_data_i[4*W-1:2*W]} : b_data_i;
+
   for (genvar n = 0; n < Dn; n++) begin : gen_col
-    logic a_hit, b_hit, odd;
+    logic a_hit, b_hit;
     logic [RowBits-1:0] row;
     logic [4*W-1:0] data;
     logic [3:0][W-1:0] bank_data;
 
     assign a_hit = a_we_i && a_col_i == ColBits'(n);
     assign b_hit = b_we_i && b_col_i == ColBits'(n);
-    assign odd   = a_hit ? a_odd_i : b_odd_i;
     assign row   = a_hit ? a_row_i : b_row_i;
-    assign data  = a_hit ? a_data_i : b_data_i;
+    assign data  = a_hit ? a_banks : b_banks;
 
     for (genvar b = 0; b < 4; b++) begin : gen_bank
       hb_sdp_ram #(
@@ -80,7 +84,7 @@ module hb_col_mem #(
           .clk_i,
           .wr_en_i  (a_hit || b_hit),
           .wr_addr_i(row),
-          .wr_data_i(odd ? data[((b+2)%4)*W+:W] : data[b*W+:W]),
+          .wr_data_i(data[b*W+:W]),
           .rd_en_i  (en_i),
           .rd_addr_i(hi_bank == 2'(b) ? hi_row : rd_row_i),
           .rd_data_o(bank_data[b])
