@@ -25,7 +25,7 @@ from hessbit.quant.calibrate import (
 )
 from hessbit.quant.graph import INPUT, FloatGraph, Region, apply_region, parameters
 from hessbit.quant.model import Bytes, QRegion, QTensor, QuantizedModel
-from hessbit.quant.rounding import MomentSum, compensated, fit_weights, refit_scales
+from hessbit.quant.rounding import INPUTS_MAX, MomentSum, compensated, fit_weights, refit_scales
 
 Doubles = NDArray[np.float64]
 ROUNDINGS = ("nearest", "compensated")
@@ -59,7 +59,8 @@ def quantize(
     observer, weight_observer : str
         See `hessbit.quant.calibrate`.
     rounding : str
-        ``"nearest"``, or ``"compensated"`` (see `hessbit.quant.rounding`). Both correct the bias.
+        ``"nearest"``, or ``"compensated"`` (see `hessbit.quant.rounding`; layers of more than 6144
+        weights per output channel are rounded to nearest). Both correct the bias.
     input_scale, input_zero_point : float, int
         A pixel ``p`` (uint8) stands for ``(p - input_zero_point) * input_scale``.
     seed : int
@@ -222,11 +223,12 @@ class _Sequential:
             )
             if skip is not None:
                 target = target - self.real(skip.name)  # makes up for the skip's error too
-            total = MomentSum(r, len(target))
+            second = rounding == "compensated" and r.weight[0].size <= INPUTS_MAX
+            total = MomentSum(r, len(target), second)
             total.add(self.real(r.input), target, self.rng)
         mom = total.moments()
         weight, bias = _matrix(r), r.bias.astype(np.float64)
-        wanted = fit_weights(weight, mom) if rounding == "compensated" else weight
+        wanted = fit_weights(weight, mom) if second else weight
         floor = np.maximum(
             4 * (np.abs(bias) + np.abs(mom.mean_e)) / (_BIAS_TARGET * x.scale),
             _RATIO_MIN * y.scale / x.scale,
@@ -234,7 +236,7 @@ class _Sequential:
         base = weight_scales(wanted, bits, observer)
         top = _widest(r, bits, observer)
         scale = np.maximum(np.minimum(base, top), floor)
-        if rounding == "compensated":
+        if second:
             integers = compensated(wanted, scale, bits, mom.cov_x)
             scale = np.clip(
                 refit_scales(wanted, integers, scale, mom.cov_x), floor, np.maximum(top, floor)

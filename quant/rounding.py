@@ -33,6 +33,7 @@ Doubles = NDArray[np.float64]
 DAMPING = 0.01
 RIDGE = 0.02
 POSITIONS_MAX = 1 << 17
+INPUTS_MAX = 6144  # above, K x K matrices cost too much: rounding to nearest
 _CHUNK = 16
 
 
@@ -62,10 +63,11 @@ class Moments:
 
 @dataclass
 class MomentSum:
-    """Streams chunks of images into `Moments`."""
+    """Streams chunks of ``images`` images in all into `Moments`."""
 
     region: Region
     images: int
+    covariances: bool = True
     count: int = 0
     sums: list[Doubles] = field(default_factory=list)
 
@@ -83,15 +85,19 @@ class MomentSum:
                 index = torch.randperm(len(y), generator=rng)[: max(keep, 1)]
                 fields, y = fields[index], y[index]
             e = y - (fields @ weight.T + torch.from_numpy(r.bias))
-            parts = [fields.sum(0), e.sum(0), fields.T @ fields, e.T @ fields]
+            parts = [fields.sum(0), e.sum(0)]
+            if self.covariances:
+                parts += [fields.T @ fields, e.T @ fields]
             new = [p.double().numpy() for p in parts]
             self.sums = [a + b for a, b in zip(self.sums, new, strict=True)] if self.sums else new
             self.count += len(y)
 
     def moments(self) -> Moments:
-        """Means and covariances."""
+        """Means and covariances; without ``covariances`` these are empty."""
         n = self.count
         mx, me = self.sums[0] / n, self.sums[1] / n
+        if not self.covariances:
+            return Moments(n, mx, me, np.zeros((0, 0)), np.zeros((0, 0)))
         cov_x = self.sums[2] / n - np.outer(mx, mx)
         return Moments(n, mx, me, cov_x, self.sums[3] / n - np.outer(me, mx))
 
