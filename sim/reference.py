@@ -49,7 +49,7 @@ def run_tensors(graph: Graph, images: Bytes) -> dict[str, Bytes]:
     return known
 
 
-def run(graph: Graph, images: Bytes, batch: int = 64) -> Bytes:
+def run(graph: Graph, images: Bytes, batch: int = 16) -> Bytes:
     """The network's output (N, h, w, c) as stored, ``batch`` images at a time."""
     images = images[None] if images.ndim == 3 else images
     name = graph.output.name
