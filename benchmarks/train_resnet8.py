@@ -1,6 +1,6 @@
 """Train ResNet-8 on CIFAR-10 and write its checkpoint as safetensors.
 
-    python -m benchmarks.train_resnet8 --data FOLDER --epochs 50 --out resnet8.safetensors
+    python -m benchmarks.train_resnet8 --data FOLDER --epochs 50 --stop-after 42 --out X.safetensors
 
 SGD with Nesterov momentum, one-cycle learning rate, random shift and flip, an exponential moving
 average of the weights; resumes from ``OUT.resume`` after a kill.
@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="folder with CIFAR-10")
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--stop-after", type=int, help="end after this epoch of the schedule")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.15)
     parser.add_argument("--seed", type=int, default=1)
@@ -84,7 +85,7 @@ def main() -> None:
         schedule.load_state_dict(state["schedule"])
         rng.set_state(state["rng"])
         first = state["epoch"]
-    for epoch in range(first, args.epochs):
+    for epoch in range(first, args.stop_after or args.epochs):
         start = time.monotonic()
         model.train()
         order = torch.randperm(len(x), generator=rng)[: steps * args.batch].view(steps, args.batch)
