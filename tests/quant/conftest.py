@@ -33,7 +33,7 @@ class SmallNet(nn.Module):
         y = F.relu(self.a(x))
         y = F.relu(self.bn_late(self.b(y)) + self.short(x))
         y = F.relu(F.max_pool2d(y, 2))
-        return self.fc(torch.flatten(y, 1))
+        return torch.as_tensor(self.fc(torch.flatten(y, 1)))
 
 
 def randomise(model: nn.Module, seed: int) -> nn.Module:
@@ -42,6 +42,7 @@ def randomise(model: nn.Module, seed: int) -> nn.Module:
     for m in model.modules():
         if isinstance(m, nn.BatchNorm2d):
             n = m.num_features
+            assert m.running_mean is not None and m.running_var is not None
             m.running_mean.copy_(torch.randn(n, generator=rng) * 0.3)
             m.running_var.copy_(torch.rand(n, generator=rng) + 0.3)
             m.weight.data.copy_(torch.randn(n, generator=rng))

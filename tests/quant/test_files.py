@@ -82,8 +82,8 @@ def test_corrupt_models_are_refused(small_net: nn.Module, tmp_path: Path) -> Non
         path.write_bytes(bytes(data))
         with pytest.raises(ArtifactError):
             quant.load(path)
-    for data in (whole[:-5], whole[:20], b""):
-        path.write_bytes(data)
+    for cut in (whole[:-5], whole[:20], b""):
+        path.write_bytes(cut)
         with pytest.raises(ArtifactError):
             quant.load(path)
     save_file({"a": torch.zeros(1)}, path)

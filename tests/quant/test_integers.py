@@ -85,11 +85,11 @@ class RandomNet(nn.Module):
             else:
                 x = F.max_pool2d(x, 2) if kind == "max" else F.avg_pool2d(x, 2)
         if self.tail == "map":
-            return x
+            return torch.as_tensor(x)
         if self.tail == "gap":
             x = F.adaptive_avg_pool2d(x, 1)
-        y: torch.Tensor = self.fc(torch.flatten(x, 1))
-        return y
+        logits: torch.Tensor = self.fc(torch.flatten(x, 1))
+        return logits
 
 
 def random_bits(graph: quant.FloatGraph, draw: Any) -> quant.BitAssignment:
@@ -108,6 +108,7 @@ def draw_model(data: Any) -> tuple[quant.QuantizedModel, np.ndarray[Any, Any]]:
     net = RandomNet(data.draw)
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d):
+            assert m.running_mean is not None and m.running_var is not None
             m.running_mean.normal_(0, 0.3)
             m.running_var.uniform_(0.3, 1.3)
             m.weight.data.normal_()
@@ -259,7 +260,7 @@ def test_bad_inputs(small_net: nn.Module) -> None:
     q = quant.quantize(graph, bits, [x])
     for images in (np.zeros((1, 3, 8, 8), np.uint8), np.zeros((1, 8, 8, 3), np.float32)):
         with pytest.raises(ShapeError):
-            q.run(images)
+            q.run(images)  # type: ignore[arg-type]
 
 
 def test_atomic_export_leaves_nothing_behind(small_net: nn.Module, tmp_path: Path) -> None:
