@@ -3,9 +3,10 @@
 import subprocess
 
 import pytest
+from runner import RTL
+
 from hessbit.hw.config import PRESETS
 from hessbit.sim.toolchain import verilator
-from runner import RTL
 
 
 @pytest.mark.parametrize("name", PRESETS)
