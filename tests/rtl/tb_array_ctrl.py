@@ -14,6 +14,7 @@ from hessbit.hw.isa import LAYOUT, Opcode, pack_fields
 
 DN, COL_ROWS = parameter("Dn"), parameter("ColRows")
 READ = ("wgt_addr", "wgt_mode", "wgt_odd", "col_row", "col_odd", "col_plane", "col_mode")
+READ = (*READ, "col_hi_valid")
 STEP = ("valid", "first", "shift", "neg", "mode", "last", "bipolar", "npix")
 
 
@@ -35,10 +36,14 @@ def random_command(rng: random.Random) -> Conv:
     )
 
 
-def expected_steps(commands: list[Conv]) -> list[tuple[dict[str, int] | None, dict[str, int]]]:
-    """Read controls (None for an empty step) and step controls of every cycle in order."""
+def expected_steps(
+    commands: list[Conv], buffer: int
+) -> list[tuple[dict[str, int] | None, dict[str, int]]]:
+    """Read controls (None for an empty step) and step controls of every cycle in order.
+
+    ``buffer`` is the tile buffer that the first tile lies in.
+    """
     out: list[tuple[dict[str, int] | None, dict[str, int]]] = []
-    buffer = 0
     for c in commands:
         for p in range(0, c.npix, DN):
             for g in range(c.n_groups):
@@ -83,11 +88,11 @@ async def random_commands(dut) -> None:
     for _ in range(3):
         await FallingEdge(dut.clk_i)
     dut.rst_ni.value = 1
+    buffer = 0
     for p_en, p_tile in ((1.0, 1.0), (0.6, 1.0), (0.8, 0.05)):
         commands = [random_command(rng) for _ in range(8)]
-        expected = expected_steps(commands)
-        reads = [r for r, _ in expected if r is not None]
-        steps = [s for _, s in expected]
+        expected = expected_steps(commands, buffer)
+        buffer = (buffer + sum(-(-c.npix // DN) for c in commands)) % 2
         # steps that are complete when a tile or an instruction is
         tile_ends, instr_ends, at = [], [], 0
         for c in commands:
@@ -96,7 +101,9 @@ async def random_commands(dut) -> None:
                 tile_ends.append(at)
             instr_ends.append(at)
         offered, given, freed, done = 0, 0, 0, 0
-        n_reads = n_steps = 0
+        n_steps = 0
+        history: list[dict[str, int]] = []
+        enabled: list[int] = []
         while done < len(commands):
             give = int(given < len(tile_ends) and given - freed < 2 and rng.random() < p_tile)
             given += give
@@ -118,14 +125,19 @@ async def random_commands(dut) -> None:
                 done += 1
             # a step is on the outputs of the pipeline; it counts where en takes it on
             step = {name: int(getattr(dut, f"step_{name}_o").value) for name in STEP}
+            mem_en = int(dut.mem_en_o.value)
+            assert mem_en <= en
+            if en:
+                history.append({name: int(getattr(dut, f"{name}_o").value) for name in READ})
+                enabled.append(mem_en)
             if en and (step["valid"] or step["shift"]):
-                assert step == steps[n_steps], f"step {n_steps}"
+                read, want = expected[n_steps]
+                assert step == want, f"step {n_steps}"
+                if read is not None:  # its addresses went out two enabled cycles ago
+                    seen = history[-3]
+                    assert {name: seen[name] for name in read} == read, f"read of step {n_steps}"
+                    assert enabled[-3:-1] == [1, 1], f"read of step {n_steps} is not clocked"
                 n_steps += 1
-            if dut.mem_en_o.value == 1 and n_reads < len(reads):
-                want = reads[n_reads]
-                read = {name: int(getattr(dut, f"{name}_o").value) for name in want}
-                # mem_en_o also drains the last read of a burst, with nothing new to read
-                n_reads += int(read == want)
             await FallingEdge(dut.clk_i)
         dut.tile_done_i.value = dut.cmd_valid_i.value = 0
         dut.en_i.value = 1
@@ -133,5 +145,5 @@ async def random_commands(dut) -> None:
             await ReadOnly()
             n_steps += int(dut.step_last_o.value)
             await FallingEdge(dut.clk_i)
-        assert (n_reads, n_steps, freed) == (len(reads), len(steps), len(tile_ends))
+        assert (n_steps, freed) == (len(expected), len(tile_ends))
         assert dut.busy_o.value == 0

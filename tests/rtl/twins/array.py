@@ -1,4 +1,4 @@
-"""Twin of hb_array_ctrl, hb_weight_mem, hb_unit and hb_array: the step stream and what it computes."""
+"""Twin of hb_array_ctrl and hb_array with their memories: the steps and what they compute."""
 
 from __future__ import annotations
 
