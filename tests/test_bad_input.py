@@ -55,7 +55,7 @@ def test_checkpoint_of_another_network(cli, small, here: Path) -> None:
     other = str(ASSETS / "resnet8-cifar10.safetensors")
     options = ["--model", f"{small.module}:Net", "--checkpoint", other, "--input-shape", "3,8,8"]
     refused(
-        cli("quantize", *options, *small.data, "--bits", "W8A8"), "another network", "conv1.weight"
+        cli("quantize", *options, *small.data, "--bits", "W8A8"), "another network", "bn1.bias"
     )
     nothing_new(here)
 
@@ -155,24 +155,27 @@ def test_unknown_preset(cli, compiled: Path, here: Path) -> None:
 BIG = '''
 from torch import nn
 class Big(nn.Module):
-    """One layer with more weights than the smallest preset holds."""
+    """Layers that are too large for the smallest preset."""
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, CHANNELS, 3, 1, 1)
-        self.wide = nn.Conv2d(CHANNELS, 16, KERNEL, 1, KERNEL // 2)
+        self.conv = nn.Conv2d(3, 512, 3, STRIDE, 1)
+        self.wide = nn.Conv2d(512, 16, 5, 1, 2)
     def forward(self, x):
         return self.wide(self.conv(x).relu())
 '''
 
 
-def test_layer_that_cannot_fit(cli, small, here: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stride", "words"), [(1, ("layer conv", "activation store")), (8, ("layer wide", "column memory"))]
+)
+def test_layer_that_cannot_fit(cli, small, here: Path, tmp_path: Path, stride: int, words) -> None:
     import torch
     from safetensors.torch import save_file
 
     from hessbit.quant import load_model
 
     module = tmp_path / "big.py"
-    module.write_text(BIG.replace("CHANNELS", "512").replace("KERNEL", "5"))
+    module.write_text(BIG.replace("STRIDE", str(stride)))
     torch.manual_seed(1)
     save_file(load_model(f"{module}:Big").state_dict(), tmp_path / "big.safetensors")
     options = [
@@ -186,7 +189,7 @@ def test_layer_that_cannot_fit(cli, small, here: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert cli("export", hbq, "--json").code == 0
-    refused(cli("compile", hbq.with_suffix(".onnx"), "--preset", "tiny"), "wide", "have", "need")
+    refused(cli("compile", hbq.with_suffix(".onnx"), "--preset", "tiny"), *words, "have", "need")
     nothing_new(here)
 
 

@@ -243,7 +243,8 @@ def _closing(ui: Ui, artifact: Artifact, rtl: RtlRun, bits: BitAssignment) -> di
     ui.say()
     ui.say(
         f"latency {cycles / clk / 1000:.3f} ms at {clk:g} MHz (assumed clock): {cycles:,.0f} "
-        f"cycles from start to done, {predicted:,} predicted ({100 * (predicted / cycles - 1):+.1f} %)"
+        f"cycles from start to done, {predicted:,} predicted "
+        f"({100 * (predicted / cycles - 1):+.1f} %)"
     )
     return {
         "preset": artifact.config.name, "clk_mhz": clk, "cycles": cycles,
