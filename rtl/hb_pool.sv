@@ -5,7 +5,7 @@
 //   walker x taps -> A (row, lane, in map?) -> B (address, fetch) -> T1, T2 (the store's latency)
 //                 -> E (R bytes) -> sum -> queue
 //
-// Latency: 5 cycles from the command to the first fetch, 5 from a beat's last grant to its result.
+// Latency: 6 cycles from the command to the first fetch, 5 from a beat's last grant to its result.
 // Throughput: one tap a cycle (also those outside). Overflow: none in the sums (24 bits hold 255 x
 // 255 x 255); the queue has room for every beat whose last tap was issued. done_o comes 2 cycles
 // after the last beat was taken. Assumes npix, n_groups, out_w, kh, kw of at least 1; in_c and

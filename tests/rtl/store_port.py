@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+
 from hessbit.sim.columns import HALF_BIT, OFFSET_MASK, Bits
 
 LATENCY = 2

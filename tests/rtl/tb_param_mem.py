@@ -7,9 +7,10 @@ import random
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
-from hessbit.hw.isa import PARAM_FIELDS
 from runner import parameter
 from twins.param_mem import ParamMem
+
+from hessbit.hw.isa import PARAM_FIELDS
 
 BITS = sum(f.bits for f in PARAM_FIELDS)
 

@@ -7,12 +7,13 @@ import random
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
+from runner import parameter
+from store_port import StorePort, random_image
+
 from hessbit.hw.config import AcceleratorConfig
 from hessbit.hw.isa import LAYOUT, Opcode, PoolOp, pack_fields
 from hessbit.sim.columns import HALF_BIT
 from hessbit.sim.units import pool_stream
-from runner import parameter
-from store_port import StorePort, random_image
 
 OVERHEAD = 16  # start, pipeline and end of an instruction in cycles
 MAX_TAPS = 1500

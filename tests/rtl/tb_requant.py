@@ -9,13 +9,14 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
+from runner import parameter
+from store_port import StorePort, random_image
+
 from hessbit.hw.config import AcceleratorConfig
 from hessbit.hw.isa import OUTPUT, PARAM_FIELDS, Field, pack_fields
 from hessbit.numerics import ACC_MAX, ACC_MIN
 from hessbit.sim.columns import HALF_BIT, OFFSET_MASK
 from hessbit.sim.units import ParamTable, beat_order, requant_stream
-from runner import parameter
-from store_port import StorePort, random_image
 
 LAYOUT = (Field("from_pool", 1, "results come from POOL"), *OUTPUT)
 ENTRIES = 128

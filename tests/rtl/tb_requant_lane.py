@@ -9,6 +9,7 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
+
 from hessbit.hw.isa import PARAM_FIELDS, pack_fields
 from hessbit.numerics import ACC_MAX, ACC_MIN, requantize
 
