@@ -84,6 +84,9 @@ def layer_cycles(
 ) -> int:
     """Cycles of a convolution or fully connected layer.
 
+    Loading the weights counts only where they exceed the weight memory: else they come while the
+    layers before compute.
+
     Parameters
     ----------
     config : AcceleratorConfig
@@ -115,8 +118,9 @@ def layer_cycles(
         )
     groups = ceil_div(geometry.c_out, config.dm)
     cycles, _ = conv_cycles(config, shape, geometry.h_out * geometry.w_out, groups)
-    load = groups * (shape.w_stride * config.weight_row_bytes // 8 + 2 * config.dm)
-    return max(cycles, load) + LAYER_CYCLES
+    if groups * shape.w_stride > config.weight_rows:
+        cycles = max(cycles, groups * shape.w_stride * config.weight_row_bytes // 8)
+    return cycles + LAYER_CYCLES
 
 
 def cycle_table(
