@@ -1,6 +1,6 @@
 // Activation store: two halves of eight banks; any eight consecutive words of a half in one read.
-// Ports: four readers (0 skip, 1 store, 2 pool, 3 gather) and two writers (0 pack, 1 load). Each half
-// serves one read and one write a cycle, the lowest requester first; the halves are independent.
+// Ports: four readers (0 skip, 1 store, 2 pool, 3 gather) and two writers (0 pack, 1 load). Each
+// half serves one read and one write a cycle, the lowest requester first; the halves are independent.
 // Latency: a read granted in cycle t (valid and ready high) answers in cycle t+2: rd_rsp_valid_o of
 // that reader is high and rd_data_o holds word A+j at [j*W +: W]. Throughput: one read a cycle.
 // A write accepted in cycle t is seen by reads granted in cycle t+1 or later.

@@ -1,10 +1,9 @@
-// Column memories: for each of Dn pixels four banks of W-bit words, two tile buffers by row address.
-// Plane b of the quad of word k lies in bank (b + 2*(k%2)) % 4, so a write stores a quad at once and
+// Column memories: for each of Dn pixels four banks of W-bit words; two tile buffers by row address.
+// Plane b of the quad of word k is in bank (b + 2*(k%2)) % 4, so a write stores a quad at once and
 // a read returns either one plane of two words or two planes of one word without conflict.
-// Write ports A and B (B is the flush of GATHER) must not address the same column in one cycle.
 // Latency: a write in cycle t is seen by reads issued in cycle t+1 or later; rd_data_o follows the
-// read controls by two cycles of en_i, pixel n at [n*2*W +: 2*W]. Throughput: one read and two
-// writes a cycle. Overflow: a row of ColRows or more writes nothing and reads anything.
+// read controls by two cycles of en_i, pixel n at [n*2*W +: 2*W]. Throughput: one read and one
+// write a cycle. Overflow: a row of ColRows or more writes nothing and reads anything.
 module hb_col_mem #(
     parameter int Dn      = 4,   // pixels of a tile, 2..16
     parameter int W       = 32,  // lanes (bits) of a word
@@ -12,20 +11,14 @@ module hb_col_mem #(
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
-    // write port A
-    input  logic                       a_we_i,
-    input  logic [   $clog2(Dn)-1:0]   a_col_i,
-    input  logic [$clog2(ColRows)-1:0] a_row_i,
-    input  logic                       a_odd_i,          // k % 2
-    input  logic [          4*W-1:0]   a_data_i,
-    // write port B
-    input  logic                       b_we_i,
-    input  logic [   $clog2(Dn)-1:0]   b_col_i,
-    input  logic [$clog2(ColRows)-1:0] b_row_i,
-    input  logic                       b_odd_i,
-    input  logic [          4*W-1:0]   b_data_i,
-    // read: mode 0: low W bits = plane of word k, high = the same plane of word k+1 (the next row) or
-    // zero; mode 1: low = plane rd_plane_i (even) of word k, high = plane rd_plane_i + 1
+    // write: plane b of the quad at [b*W +: W]
+    input  logic                       we_i,
+    input  logic [   $clog2(Dn)-1:0]   wr_col_i,
+    input  logic [$clog2(ColRows)-1:0] wr_row_i,
+    input  logic                       wr_odd_i,         // k % 2
+    input  logic [          4*W-1:0]   wr_data_i,
+    // read: mode 0: low W bits = plane of word k, high = the same plane of word k+1 (the next row)
+    // or zero; mode 1: low = plane rd_plane_i (even) of word k, high = plane rd_plane_i + 1
     input  logic                       en_i,
     input  logic [$clog2(ColRows)-1:0] rd_row_i,
     input  logic                       rd_odd_i,         // k % 2
@@ -59,21 +52,12 @@ module hb_col_mem #(
     end
   end
 
-  // ---- writes by bank: planes of an odd word are two banks further on
-  logic [4*W-1:0] a_banks, b_banks;
-  assign a_banks = a_odd_i ? {a_data_i[2*W-1:0], a_data_i[4*W-1:2*W]} : a_data_i;
-  assign b_banks = b_odd_i ? {b_data_i[2*W-1:0], b_data_i[4*W-1:2*W]} : b_data_i;
+  // ---- write by bank: planes of an odd word are two banks further on
+  logic [4*W-1:0] banks;
+  assign banks = wr_odd_i ? {wr_data_i[2*W-1:0], wr_data_i[4*W-1:2*W]} : wr_data_i;
 
   for (genvar n = 0; n < Dn; n++) begin : gen_col
-    logic a_hit, b_hit;
-    logic [RowBits-1:0] row;
-    logic [4*W-1:0] data;
     logic [3:0][W-1:0] bank_data;
-
-    assign a_hit = a_we_i && a_col_i == ColBits'(n);
-    assign b_hit = b_we_i && b_col_i == ColBits'(n);
-    assign row   = a_hit ? a_row_i : b_row_i;
-    assign data  = a_hit ? a_banks : b_banks;
 
     for (genvar b = 0; b < 4; b++) begin : gen_bank
       hb_sdp_ram #(
@@ -82,9 +66,9 @@ module hb_col_mem #(
           .Depth  (ColRows)
       ) u_ram (
           .clk_i,
-          .wr_en_i  (a_hit || b_hit),
-          .wr_addr_i(row),
-          .wr_data_i(data[b*W+:W]),
+          .wr_en_i  (we_i && wr_col_i == ColBits'(n)),
+          .wr_addr_i(wr_row_i),
+          .wr_data_i(banks[b*W+:W]),
           .rd_en_i  (en_i),
           .rd_addr_i(hi_bank == 2'(b) ? hi_row : rd_row_i),
           .rd_data_o(bank_data[b])

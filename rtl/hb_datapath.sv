@@ -111,10 +111,10 @@ module hb_datapath
   );
 
   // ---- GATHER and the columns
-  logic tile_done, tile_free, a_we, a_odd, b_we, b_odd;
-  logic [ColW-1:0] a_col, b_col;
-  logic [RowW-1:0] a_row, b_row;
-  logic [4*W-1:0] a_data, b_data;
+  logic tile_done, tile_free, wr_col_we, wr_col_odd;
+  logic [ColW-1:0] wr_col_sel;
+  logic [RowW-1:0] wr_col_row;
+  logic [4*W-1:0] wr_col_data;
 
   hb_gather #(
       .Dn(Dn), .W(W), .ColRows(ColRows)
@@ -127,8 +127,8 @@ module hb_datapath
       .rd_valid_o(rd_valid[RdGather]), .rd_addr_o(rd_addr[RdGather]),
       .rd_ready_i(rd_ready[RdGather]), .rd_rsp_valid_i(rsp_valid[RdGather]),
       .rd_data_i(rd_data[RdGather]),
-      .a_we_o(a_we), .a_col_o(a_col), .a_row_o(a_row), .a_odd_o(a_odd), .a_data_o(a_data),
-      .b_we_o(b_we), .b_col_o(b_col), .b_row_o(b_row), .b_odd_o(b_odd), .b_data_o(b_data),
+      .col_we_o(wr_col_we), .col_sel_o(wr_col_sel), .col_row_o(wr_col_row),
+      .col_odd_o(wr_col_odd), .col_data_o(wr_col_data),
       .tile_free_i(tile_free), .tile_done_o(tile_done)
   );
 
@@ -143,8 +143,8 @@ module hb_datapath
       .Dn(Dn), .W(W), .ColRows(ColRows)
   ) u_col_mem (
       .clk_i, .rst_ni,
-      .a_we_i(a_we), .a_col_i(a_col), .a_row_i(a_row), .a_odd_i(a_odd), .a_data_i(a_data),
-      .b_we_i(b_we), .b_col_i(b_col), .b_row_i(b_row), .b_odd_i(b_odd), .b_data_i(b_data),
+      .we_i(wr_col_we), .wr_col_i(wr_col_sel), .wr_row_i(wr_col_row), .wr_odd_i(wr_col_odd),
+      .wr_data_i(wr_col_data),
       .en_i(mem_en), .rd_row_i(col_row), .rd_odd_i(col_odd), .rd_plane_i(col_plane),
       .rd_mode_i(col_mode), .rd_hi_valid_i(col_hi_valid), .rd_data_o(col_data)
   );

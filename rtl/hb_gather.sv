@@ -1,5 +1,5 @@
-// GATHER: fills the column of every output pixel of a tile from the activation store, for any kernel,
-// stride, padding and dilation. Keeps count of the two tile buffers: a tile starts when fewer than
+// GATHER: fills the column of every output pixel of a tile from the activation store, for any
+// kernel, stride, padding and dilation. Keeps count of the two tile buffers: a tile starts when fewer than
 // two are filled or being filled, tile_done_o hands one over (a read in the next cycle sees it),
 // tile_free_i gives one back; the buffers take turns across instructions.
 // Throughput: a chunk of up to W lanes a cycle for up to four planes, every second cycle for more;
@@ -26,17 +26,12 @@ module hb_gather #(
     input  logic                       rd_ready_i,
     input  logic                       rd_rsp_valid_i,
     input  logic [            8*W-1:0] rd_data_i,
-    // column memory, ports A and B
-    output logic                       a_we_o,
-    output logic [     $clog2(Dn)-1:0] a_col_o,
-    output logic [$clog2(ColRows)-1:0] a_row_o,
-    output logic                       a_odd_o,
-    output logic [            4*W-1:0] a_data_o,
-    output logic                       b_we_o,
-    output logic [     $clog2(Dn)-1:0] b_col_o,
-    output logic [$clog2(ColRows)-1:0] b_row_o,
-    output logic                       b_odd_o,
-    output logic [            4*W-1:0] b_data_o,
+    // column memory
+    output logic                       col_we_o,
+    output logic [     $clog2(Dn)-1:0] col_sel_o,
+    output logic [$clog2(ColRows)-1:0] col_row_o,
+    output logic                       col_odd_o,
+    output logic [            4*W-1:0] col_data_o,
     // tile buffers: done hands one to ARRAY, free gives it back
     input  logic                       tile_free_i,
     output logic                       tile_done_o
@@ -118,16 +113,11 @@ module hb_gather #(
       .tok_col_i      (tok_col),
       .tok_buf_i      (tok_buf),
       .rd_data_i,
-      .a_we_o,
-      .a_col_o,
-      .a_row_o,
-      .a_odd_o,
-      .a_data_o,
-      .b_we_o,
-      .b_col_o,
-      .b_row_o,
-      .b_odd_o,
-      .b_data_o,
+      .we_o          (col_we_o),
+      .col_o         (col_sel_o),
+      .row_o         (col_row_o),
+      .odd_o         (col_odd_o),
+      .data_o        (col_data_o),
       .tile_done_o,
       .done_o
   );

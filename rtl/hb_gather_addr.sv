@@ -2,8 +2,8 @@
 // activation store for each. For more than four planes every chunk takes two fetches (the chunk's
 // word, then the next one). Chunks that lie outside the map, and second fetches that the chunk does
 // not reach, pass as tokens without a fetch.
-// Latency: a token reaches the request stage two cycles after it is generated. Throughput: one token
-// a cycle while fetches are granted and tile buffers are free; no bubbles between pixels or tiles.
+// Latency: a token reaches the request stage two cycles after it is generated. Throughput: one
+// token a cycle while fetches are granted and tile buffers are free; no bubbles between pixels or tiles.
 // Overflow: word addresses are taken modulo 2^15 within the half; only masked lanes can wrap.
 module hb_gather_addr #(
     parameter int Dn = 4,  // pixels of a tile, 2..16
@@ -11,7 +11,7 @@ module hb_gather_addr #(
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
-    input  logic               start_i,          // begin the instruction; cmd_i holds still after it
+    input  logic               start_i,          // begin; cmd_i holds still from now on
     /* verilator lint_off UNUSEDSIGNAL */  // the fields of the other engines
     input  hb_pkg::conv_t      cmd_i,
     /* verilator lint_on UNUSEDSIGNAL */
@@ -183,7 +183,7 @@ module hb_gather_addr #(
   logic in_map, reach;
   assign room    = lane_t'({7'd0, cmd_i.in_row_lanes}) - m_lane_q;
   assign in_map  = m_row_ok_q && m_lane_q > -lane_t'(W) && room > 0;
-  assign reach   = (OffBits + 2)'(m_lane_q[OffBits-1:0]) + (OffBits + 2)'(m_len_q) > (OffBits + 2)'(W);
+  assign reach   = 8'(m_lane_q[OffBits-1:0]) + 8'(m_len_q) > 8'(W);
   assign a_ready = !a_valid_q || tok_valid_o;
 
   assign rd_valid_o  = a_valid_q && a_fetch_q;

@@ -1,11 +1,12 @@
-// Data side of GATHER: shifts what the activation store returns so that a chunk starts at lane 0, puts
-// the zero point in lanes outside the map, appends the chunk to the pixel's words at the next
-// multiple of 16 lanes and writes full words through port A. A pixel's last word goes the same way
-// where it fits, else (zero filled) through port B one cycle later (two for more than four planes,
-// when port A is still busy with the same column); the next pixel goes on meanwhile.
-// Latency: first write 6 cycles after the token (7 for the second quad). Throughput: a token a cycle;
-// never stalls. Overflow: a column of more than ColRows/2 rows runs into the other buffer; the
-// compiler never makes one.
+// Data side of GATHER: shifts what the activation store returns so that a chunk starts at lane 0,
+// puts the zero point in lanes outside the map, appends the chunk to the pixel's words at the next
+// multiple of 16 lanes and writes every word when it is full, or at the end of the pixel. Where the
+// last chunk fills a word and leaves a rest, the rest is kept and written in the next slot that
+// writes nothing. There is one before the next rest comes: a pixel has at least as many chunks as
+// words, so one that leaves a rest has a chunk that writes nothing before its last one.
+// Latency: first write 6 cycles after the token (7 for the second quad). Throughput: one token a
+// cycle; never stalls. Overflow: a column of more than ColRows/2 rows runs into the other buffer;
+// the compiler never makes one.
 module hb_gather_align #(
     parameter int Dn      = 4,   // pixels of a tile, 2..16
     parameter int W       = 32,  // lanes of a word: 16, 32 or 64
@@ -31,16 +32,11 @@ module hb_gather_align #(
     input  logic                       tok_buf_i,
     input  logic [            8*W-1:0] rd_data_i,
     // column memory
-    output logic                       a_we_o,
-    output logic [     $clog2(Dn)-1:0] a_col_o,
-    output logic [$clog2(ColRows)-1:0] a_row_o,
-    output logic                       a_odd_o,
-    output logic [            4*W-1:0] a_data_o,
-    output logic                       b_we_o,
-    output logic [     $clog2(Dn)-1:0] b_col_o,
-    output logic [$clog2(ColRows)-1:0] b_row_o,
-    output logic                       b_odd_o,
-    output logic [            4*W-1:0] b_data_o,
+    output logic                       we_o,
+    output logic [     $clog2(Dn)-1:0] col_o,
+    output logic [$clog2(ColRows)-1:0] row_o,
+    output logic                       odd_o,
+    output logic [            4*W-1:0] data_o,
     output logic                       tile_done_o,
     output logic                       done_o
 );
@@ -203,52 +199,52 @@ module hb_gather_align #(
     if (f3_valid_q) rest_q[f3_quad_q] <= full ? over : word;
   end
 
-  // ---- port A
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) a_we_o <= 1'b0;
-    else a_we_o <= f3_valid_q && (full || f3_q.pix_end);
-    a_col_o  <= f3_q.col;
-    a_row_o  <= row;
-    a_odd_o  <= k_q[0];
-    a_data_o <= word;
-  end
+  // ---- the write: this word, else a kept rest (the row after its pixel's last full word)
+  logic write, pick;
+  logic [1:0] keep_valid_q;
+  quad_t [1:0] keep_q;
+  logic [1:0][RowBits-1:0] keep_row_q;
+  logic [ColBits-1:0] keep_col_q;
+  logic keep_odd_q;
+  assign write = f3_valid_q && (full || f3_q.pix_end);
+  assign pick  = !keep_valid_q[0];  // quad of the rest to write
 
-  // ---- port B: the row after that of port A, from the unfinished word
-  logic l1_valid_q, l2_valid_q, l1_quad_q, l2_quad_q, l2_odd_q;
-  logic [ColBits-1:0] l2_col_q;
-  logic [RowBits-1:0] l2_row_q;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      l1_valid_q <= 1'b0;
-      l2_valid_q <= 1'b0;
-      b_we_o     <= 1'b0;
+      we_o         <= 1'b0;
+      keep_valid_q <= '0;
     end else begin
-      l1_valid_q <= f3_valid_q && flush;
-      l2_valid_q <= l1_valid_q;
-      b_we_o     <= two ? l2_valid_q : l1_valid_q;
+      we_o <= write || (|keep_valid_q);
+      if (!write) keep_valid_q[pick] <= 1'b0;
+      if (f3_valid_q && flush) keep_valid_q[f3_quad_q] <= 1'b1;
     end
-    l1_quad_q <= f3_quad_q;
-    l2_quad_q <= l1_quad_q;
-    l2_col_q  <= a_col_o;
-    l2_row_q  <= a_row_o + 1'b1;
-    l2_odd_q  <= !a_odd_o;
-    b_col_o   <= two ? l2_col_q : a_col_o;
-    b_row_o   <= two ? l2_row_q : a_row_o + 1'b1;
-    b_odd_o   <= two ? l2_odd_q : !a_odd_o;
-    b_data_o  <= rest_q[two?l2_quad_q : 1'b0];
+    col_o  <= write ? f3_q.col : keep_col_q;
+    row_o  <= write ? row : keep_row_q[pick];
+    odd_o  <= write ? k_q[0] : keep_odd_q;
+    data_o <= write ? word : keep_q[pick];
+    if (f3_valid_q && flush) begin
+      keep_q[f3_quad_q]     <= over;
+      keep_row_q[f3_quad_q] <= row + 1'b1;
+      keep_col_q            <= f3_q.col;
+      keep_odd_q            <= !k_q[0];
+    end
   end
 
-  // ---- a tile is complete with the last write that port B can still make
-  logic [2:0] instr_q;
-  logic [1:0] tile_q;
+  // ---- a tile is complete when its last word and its last rest are written
+  logic tile_wait_q, instr_wait_q, complete;
+  assign complete = tile_wait_q && keep_valid_q == '0;
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
-      {tile_done_o, tile_q} <= '0;
-      {done_o, instr_q}     <= '0;
+      tile_wait_q  <= 1'b0;
+      tile_done_o  <= 1'b0;
+      done_o       <= 1'b0;
     end else begin
-      {tile_done_o, tile_q} <= {tile_q, f3_valid_q && last_quad && f3_q.tile_end};
-      {done_o, instr_q}     <= {instr_q, f3_valid_q && last_quad && f3_q.instr_end};
+      if (f3_valid_q && last_quad && f3_q.tile_end) tile_wait_q <= 1'b1;
+      else if (complete) tile_wait_q <= 1'b0;
+      tile_done_o <= complete;
+      done_o      <= complete && instr_wait_q;
     end
+    if (f3_valid_q && last_quad && f3_q.tile_end) instr_wait_q <= f3_q.instr_end;
   end
 
 endmodule

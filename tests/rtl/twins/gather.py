@@ -59,6 +59,9 @@ def random_conv(
         kh, kw = rng.randint(1, 5), rng.randint(1, 5)
         if rng.random() < 0.3:
             kh = kw = 1
+        if w == 64 and rng.random() < 0.4:  # segments of 48 lanes: a rest after the last chunk
+            c, kw = rng.choice(((16, 3), (48, 1)))
+            kh = rng.choice((3, 4))
         stride, pad = rng.randint(1, 2), rng.randint(0, 2)
         dil = rng.choice((1, 1, 2))
         bits = ab or rng.randint(1, 8)
