@@ -21,6 +21,7 @@ from hessbit.errors import ModelError, ShapeError
 from hessbit.numerics import Dyadic, Ints, check_accumulator, dyadic, requantize
 
 Bytes = NDArray[np.uint8]
+_FIELDS_MAX = 1 << 24  # values of unfolded input held at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +170,18 @@ def integer_conv(x: Bytes, weight: NDArray[np.int8], r: QRegion, zp: int, hi: in
     if any(r.padding):
         ph, pw = r.padding
         q = F.pad(q, (pw, pw, ph, ph), value=float(zp))
-    with torch.no_grad():  # a plain matrix product: no Winograd, no reduced precision
-        fields = F.unfold(q, weight.shape[2:], r.dilation, 0, r.stride)
-        acc = torch.from_numpy(weight.reshape(len(weight), -1)).to(dtype) @ fields
     reach = [d * (k - 1) for d, k in zip(r.dilation, weight.shape[2:], strict=True)]
     height = (q.shape[2] - reach[0] - 1) // r.stride[0] + 1
-    acc = acc.transpose(1, 2).reshape(len(x), height, -1, len(weight))
-    return acc.numpy().astype(np.int64)
+    width = (q.shape[3] - reach[1] - 1) // r.stride[1] + 1
+    matrix = torch.from_numpy(weight.reshape(len(weight), -1)).to(dtype)
+    out = np.empty((len(x), height, width, len(weight)), np.int64)
+    step = max(1, _FIELDS_MAX // (matrix.shape[1] * height * width))
+    with torch.no_grad():  # plain matrix products: no Winograd, no reduced precision
+        for i in range(0, len(x), step):
+            fields = F.unfold(q[i : i + step], weight.shape[2:], r.dilation, 0, r.stride)
+            acc = (matrix @ fields).transpose(1, 2).reshape(-1, height, width, len(weight))
+            out[i : i + step] = acc.numpy()
+    return out
 
 
 def _windows(x: Bytes, r: QRegion) -> Bytes:

@@ -33,7 +33,8 @@ class SmallNet(nn.Module):
         y = F.relu(self.a(x))
         y = F.relu(self.bn_late(self.b(y)) + self.short(x))
         y = F.relu(F.max_pool2d(y, 2))
-        return torch.as_tensor(self.fc(torch.flatten(y, 1)))
+        logits: torch.Tensor = self.fc(torch.flatten(y, 1))
+        return logits
 
 
 def randomise(model: nn.Module, seed: int) -> nn.Module:

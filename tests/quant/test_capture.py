@@ -63,7 +63,8 @@ class Forms(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.pool(self.drop(self.id(torch.relu(self.a(x)))))
         y = self.b(y).relu().mean((2, 3))
-        return torch.as_tensor(self.head(F.relu(self.fc(y.view(y.size(0), -1)))))
+        logits: torch.Tensor = self.head(F.relu(self.fc(y.view(y.size(0), -1))))
+        return logits
 
 
 def test_other_forms() -> None:

@@ -85,7 +85,7 @@ class RandomNet(nn.Module):
             else:
                 x = F.max_pool2d(x, 2) if kind == "max" else F.avg_pool2d(x, 2)
         if self.tail == "map":
-            return torch.as_tensor(x)
+            return x
         if self.tail == "gap":
             x = F.adaptive_avg_pool2d(x, 1)
         logits: torch.Tensor = self.fc(torch.flatten(x, 1))
