@@ -133,6 +133,7 @@ def _manifest(
     program: Program,
     costs: list[cost.LayerCost],
 ) -> dict[str, Any]:
+    cycles = sum(c.cycles for c in costs) + cost.store_cycles(graph)
     return {
         "format": "hessbit-artifact",
         "tool": hessbit.__version__,
@@ -154,8 +155,8 @@ def _manifest(
             }
             for t in graph.tensors.values()
         ],
-        "cycles": sum(c.cycles for c in costs),
-        "latency_ms": sum(c.cycles for c in costs) / config.clk_mhz / 1000,
+        "cycles": cycles,
+        "latency_ms": cycles / config.clk_mhz / 1000,
     }
 
 

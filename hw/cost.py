@@ -1,9 +1,10 @@
 """Cycles of layers and networks, from shapes alone: for bit allocation and reports.
 
-A layer's tiles pass through gather, array and requantiser at once, so a tile costs what the slowest
-of them needs: ``max(pixels * chunks * (1 if ab <= 4 else 2), groups * max(steps, drain))``. A chunk
-is up to W lanes of a kernel row; the drain of a group takes ``Dm * Dn / R`` beats. The constants
-below are the fill and drain of the pipelines.
+A layer's tiles pass through gather, array and requantiser at once. Gathering a tile takes
+``pixels * chunks * (1 if ab <= 4 else 2)`` cycles, where a chunk is up to W lanes of a kernel row;
+computing it ``groups * max(steps, drain)``, where a group's drain takes ``pixels * Dm / R`` beats.
+There are two tile buffers, so a tile costs the larger of the two, or half of both and the hand-over
+together. The constants were fitted to simulations of the RTL.
 """
 
 from __future__ import annotations
@@ -19,14 +20,22 @@ from hessbit.hw.ir import Compute, Conv, Graph, kernel_of
 from hessbit.hw.plan import ConvShape, ceil_div, conv_shape, pad_to
 from hessbit.hw.schedule import Unit
 
-LAYER_CYCLES = 60
+LAYER_CYCLES = 36
 """Fill of gather, array and requantiser where a layer cannot overlap its predecessor."""
-BAND_CYCLES = 12
-"""Start of an instruction whose operands are ready."""
-PIXEL_CYCLES = 0
-"""Cycles that gather spends on a pixel besides its chunks."""
-READ_LATENCY = 40
-"""Cycles from a read request to the first beat of DDR."""
+POOL_CYCLES = 22
+"""The same of a pool."""
+BAND_CYCLES = 6
+"""Start of a further instruction whose operands are ready."""
+HANDOVER_CYCLES = 14
+"""From the release of a tile buffer to its next contents, besides gathering and computing."""
+LOAD_CYCLES = 45
+"""Of a LOAD besides its beats: the latency of DDR and the start of the engine."""
+START_CYCLES = 60
+"""From start to the first LOAD."""
+STORE_CYCLES = 46
+"""Of a STORE besides its beats."""
+AHEAD = 5
+"""Units that loads run ahead of computing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +67,12 @@ def tile_cycles(
 ) -> tuple[int, str]:
     """Cycles of one tile and what limits it."""
     chunks = shape.kh * shape.n_seg * ceil_div(shape.seg_lanes, config.word)
-    gather = pixels * (chunks * (1 if shape.ab <= 4 else 2) + PIXEL_CYCLES)
+    gather = pixels * chunks * (1 if shape.ab <= 4 else 2)
     drain = ceil_div(config.dm * pixels, config.r)
     array = groups * max(shape.steps, drain)
-    if gather > array:
-        return gather, "gather"
-    return array, "array" if shape.steps >= drain else "drain"
+    both = ceil_div(gather + array + HANDOVER_CYCLES, 2)
+    bound = "gather" if gather > array else "array" if shape.steps >= drain else "drain"
+    return max(gather, array, both), bound
 
 
 def conv_cycles(
@@ -153,32 +162,40 @@ def predict(graph: Graph, config: AcceleratorConfig, program: Program) -> list[L
     overlap the fill) and its weights have come. Loads run ahead, one after another, a beat a cycle.
     """
     x = graph.input
-    load_at = READ_LATENCY + ceil_div(x.h * x.w * x.c, 8)
+    load_at = START_CYCLES + LOAD_CYCLES + ceil_div(x.h * x.w * x.c, 8)
     now, costs = 0, []
     finish: list[int] = []
     for i, unit in enumerate(program.units):
-        beats = unit.params.size // 8 + (0 if unit.weights is None else unit.weights.size // 8)
-        behind = finish[i - 3] if i >= 3 else 0  # LOAD runs at most about three units ahead
-        load_at = max(load_at, behind) + beats + READ_LATENCY
+        beats = [unit.params.size // 8] + ([] if unit.weights is None else [unit.weights.size // 8])
+        behind = finish[i - AHEAD] if i >= AHEAD else 0
+        load_at = max(load_at, behind) + sum(n + LOAD_CYCLES for n in beats)
         cycles, bound = _unit_cycles(config, unit)
-        start = max(now, load_at)
-        end = start + cycles
-        waited = start - now
+        end = max(now, load_at) + cycles
         finish.append(end)
-        costs.append((unit, end - now, "load" if waited > cycles else bound))
+        costs.append((unit, end - now, "load" if load_at - now > cycles else bound))
         now = end
     return _by_layer(graph, config, costs)
 
 
 def _unit_cycles(config: AcceleratorConfig, unit: Unit) -> tuple[int, str]:
-    total, bound = LAYER_CYCLES if len(unit.bands) == 1 else 0, "pool"
+    pool = unit.shape is None
+    if len(unit.bands) > 1:
+        total, bound = BAND_CYCLES * len(unit.bands), "pool"
+    else:
+        total, bound = POOL_CYCLES if pool else LAYER_CYCLES, "pool"
     for first, last in unit.bands:
         if unit.shape is None:
             cycles = pool_cycles(config, unit.op, last - first, unit.groups)
         else:
             cycles, bound = conv_cycles(config, unit.shape, last - first, unit.groups)
-        total += cycles + BAND_CYCLES
+        total += cycles
     return total, bound
+
+
+def store_cycles(graph: Graph) -> int:
+    """Cycles of the final STORE."""
+    y = graph.output
+    return y.h * y.w * pad_to(y.c, PACK_LANES) // 8 + STORE_CYCLES
 
 
 def binary_ops(graph: Graph, op: Compute) -> int:

@@ -60,7 +60,7 @@ def test_prediction_of_a_compiled_network(name: str) -> None:
         assert cost.cycles == layer["cycles"] > 0
         assert 0 <= cost.utilisation <= 1
         assert cost.bound in ("array", "gather", "drain", "pool", "load")
-    assert compiled.artifact.manifest["cycles"] == sum(c.cycles for c in compiled.costs)
+    assert compiled.artifact.manifest["cycles"] > sum(c.cycles for c in compiled.costs)
 
 
 def test_table_and_prediction_agree_on_a_large_layer() -> None:
