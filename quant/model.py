@@ -256,9 +256,9 @@ class QuantizedModel:
             weight = r.weight
             if r.kind == "linear":  # a 1x1 convolution; flattened in the order (C, H, W)
                 x = x.transpose(0, 3, 1, 2) if x.ndim == 4 else x
-                x, weight = x.reshape(len(x), 1, 1, -1), weight[:, :, None, None]
+                x, weight = x.reshape(len(x), 1, 1, weight.shape[1]), weight[:, :, None, None]
             acc = integer_conv(x, weight, r, qx.zero_point, qx.hi)
-            acc = acc.reshape(len(acc), -1) if r.kind == "linear" else acc
+            acc = acc.reshape(len(acc), len(weight)) if r.kind == "linear" else acc
         y = requantize(
             acc,
             bias=c.bias,
@@ -323,7 +323,7 @@ class QuantizedModel:
         for start in range(0, max(len(images), 1), batch):
             y = self.tensors(images[start : start + batch])[self.output]
             if self.flatten_output and y.ndim == 4:
-                y = y.transpose(0, 3, 1, 2).reshape(len(y), -1)
+                y = y.transpose(0, 3, 1, 2).reshape(len(y), int(np.prod(y.shape[1:])))
             parts.append(y)
         return np.concatenate(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -75,6 +76,34 @@ def test_other_forms() -> None:
     x = torch.randn(2, 3, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(value(graph, x), model.eval()(x), atol=1e-5, rtol=1e-4)
+
+
+class Reused(nn.Module):
+    """A layer used twice, in-place operators, ReLU behind max pool, a fixed view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(3, 3, 3, 1, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(48, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.c(self.relu(self.c(x)))
+        y += x
+        y = self.relu(F.max_pool2d(y, 2)).view(-1, 48)
+        logits: torch.Tensor = self.fc(y)
+        return logits
+
+
+def test_reused_layers_and_no_images() -> None:
+    torch.manual_seed(1)
+    model, x = Reused(), torch.randn(2, 3, 8, 8)
+    graph = quant.capture(model, X)
+    assert quant.layer_names(graph) == ["c", "c_2", "fc"]
+    with torch.no_grad():
+        torch.testing.assert_close(value(graph, x), model(x), atol=1e-5, rtol=1e-4)
+    q = quant.quantize(graph, quant.BitAssignment.uniform(graph, 4, 4), [x])
+    assert q.run(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 4)
 
 
 class Wrap(nn.Module):
