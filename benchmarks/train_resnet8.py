@@ -54,7 +54,6 @@ def main() -> None:
     parser.add_argument("--data", help="folder with CIFAR-10")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--stop-after", type=int, help="end after this epoch of the schedule")
-    parser.add_argument("--stop-after", type=int, help="stop early, after this epoch")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.15)
     parser.add_argument("--seed", type=int, default=1)
