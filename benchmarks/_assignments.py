@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hessbit.hw.config import AcceleratorConfig
 from hessbit.quant import BitAssignment, CurvatureReport, FloatGraph, SensitivityTable
 
 UNIFORM = {"W8A8": (8, 8), "W4A4": (4, 4), "W2A2": (2, 2), "W1A1": (1, 1)}
+PROBES = 20
 CHECKPOINT = ASSETS / "resnet8-cifar10.safetensors"
 
 
@@ -32,11 +34,20 @@ def calibration() -> list[Any]:
 
 
 def curvature(
-    graph: FloatGraph, batches: list[Any], seed: int = 0
+    graph: FloatGraph, batches: list[Any], checkpoint: str | Path = CHECKPOINT
 ) -> tuple[CurvatureReport, SensitivityTable]:
-    """The Hessian traces and the sensitivities, with the defaults of the command line."""
-    report = quant.analyze(graph, batches, seed=seed)
-    return report, quant.sensitivities(graph, report, batches)
+    """The Hessian traces and the sensitivities of ``checkpoint``, kept in ``out/`` once made."""
+    key = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16]
+    folder = Path("out") / "benchmarks" / key
+    files = folder / "curvature.json", folder / "sensitivity.json"
+    if all(f.exists() for f in files):
+        return CurvatureReport.load(files[0]), SensitivityTable.load(files[1])
+    report = quant.analyze(graph, batches, max_probes=PROBES)
+    table = quant.sensitivities(graph, report, batches)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.save(files[0])
+    table.save(files[1])
+    return report, table
 
 
 def mixed(

@@ -91,7 +91,7 @@ def main() -> None:
         "preset": args.preset, "configurations": {},
     }  # fmt: skip
     print(f"float {result['float']:.2f} %", flush=True)
-    report, table = curvature(graph, batches)
+    report, table = curvature(graph, batches, args.checkpoint)
     result["curvature"] = {
         "images": report.images, "seconds": round(report.seconds, 1),
         "layers": {

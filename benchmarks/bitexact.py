@@ -128,7 +128,7 @@ def main() -> None:
     _, graph = network(args.checkpoint)
     batches = calibration()
     chosen = args.bits or [*UNIFORM, "mixed"]
-    table = curvature(graph, batches)[1] if "mixed" in chosen else None
+    table = curvature(graph, batches, args.checkpoint)[1] if "mixed" in chosen else None
     for name in args.preset or ["ci", "z7020"]:
         config = preset(name)
         result: dict[str, Any] = {

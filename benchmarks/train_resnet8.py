@@ -98,9 +98,7 @@ def main() -> None:
             schedule.step()
             total += loss.item()
             with torch.no_grad():
-                pairs = zip(
-                    average.state_dict().values(), model.state_dict().values(), strict=True
-                )
+                pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
                 for a, b in pairs:
                     if a.is_floating_point():
                         a.lerp_(b, 0.002)

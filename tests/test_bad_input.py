@@ -54,9 +54,7 @@ def test_checkpoint_of_another_network(cli, small, here: Path) -> None:
 
     other = str(ASSETS / "resnet8-cifar10.safetensors")
     options = ["--model", f"{small.module}:Net", "--checkpoint", other, "--input-shape", "3,8,8"]
-    refused(
-        cli("quantize", *options, *small.data, "--bits", "W8A8"), "another network", "bn1.bias"
-    )
+    refused(cli("quantize", *options, *small.data, "--bits", "W8A8"), "another network", "bn1.bias")
     nothing_new(here)
 
 
@@ -166,7 +164,8 @@ class Big(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("stride", "words"), [(1, ("layer conv", "activation store")), (8, ("layer wide", "column memory"))]
+    ("stride", "words"),
+    [(1, ("layer conv", "activation store")), (8, ("layer wide", "column memory"))],
 )
 def test_layer_that_cannot_fit(cli, small, here: Path, tmp_path: Path, stride: int, words) -> None:
     import torch

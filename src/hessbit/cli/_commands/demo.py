@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     steps = Steps(ui)
 
     steps.begin("capture", f"{args.model}: {len(quant.layer_names(graph))} layers")
-    bits = _choose_bits(args, ui, steps, graph, batches, config, files)
+    bits = _choose_bits(args, ui, steps, graph, batches[:2], config, files)
 
     steps.begin("quantize", f"{len(bits.layers)} layers to integers")
     with ui.progress("quantize") as progress:
@@ -194,7 +194,8 @@ def _choose_bits(
         return options.parse_bits(args.bits, graph)
     steps.begin(
         "analyze",
-        f"Hessian traces of {len(quant.layer_names(graph))} layers and their activations",
+        f"Hessian traces of {len(quant.layer_names(graph))} layers and their activations, "
+        f"{sum(len(b[0]) if isinstance(b, tuple) else len(b) for b in batches)} images",
     )
     with ui.progress("analyze") as progress:
         report = quant.analyze(
