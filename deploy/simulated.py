@@ -211,7 +211,6 @@ def _device_class() -> Any:
                 "parameters": {},
                 "registers": {},
                 "driver": None,
-                "device": self,
                 "bdtype": None,
             }
             empty = ("mem_dict", "gpio_dict", "interrupt_pins", "interrupt_controllers")

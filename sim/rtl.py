@@ -37,7 +37,8 @@ _VERILATOR_FLAGS = (
     "--cc", "--exe", "--build", "--top-module", "hb_top", "-O3", "--x-assign", "fast",
     "--x-initial", "fast", "--no-assert", "-Wno-fatal", "--prefix", "Vhb_top", "-Wno-WIDTH",
 )  # fmt: skip
-_C_FLAGS = "-O2 -march=native -fPIC -fno-gnu-unique"
+_C_FLAGS = "-march=native -fPIC -fno-gnu-unique"
+_OPTIMISE = {False: "-O2", True: "-O1"}  # a model with waveforms is slow anyway: build it fast
 _RESPONSES = {2: "SLVERR", 3: "DECERR"}
 
 
@@ -107,6 +108,7 @@ def build_model(config: AcceleratorConfig, *, trace: bool = False) -> Path:
     binary, version = toolchain.verilator()
     sources = _sources()
     flags = [f"-G{k}=32'h{v:x}" for k, v in config.rtl_parameters().items()]
+    flags += ["-MAKEFLAGS", f"OPT_FAST={_OPTIMISE[trace]} OPT_SLOW=-O0"]
     if trace:
         flags += ["--trace-fst", "-CFLAGS", "-DHB_TRACE"]
     digest = hashlib.sha256(
