@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import os
 import platform
@@ -120,13 +121,21 @@ def build_model(config: AcceleratorConfig, *, trace: bool = False) -> Path:
     if (folder / _LIBRARY).exists():
         return folder / _LIBRARY
     folder.parent.mkdir(parents=True, exist_ok=True)
-    print(
-        f"building the RTL simulator of {config.name} (once, minutes at most) ...", file=sys.stderr
-    )
-    work = Path(tempfile.mkdtemp(prefix=f"{config.name}-building-", dir=folder.parent))
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same
+        if not (folder / _LIBRARY).exists():
+            _build(config.name, [str(binary), *_VERILATOR_FLAGS, *flags], sources, folder)
+    return folder / _LIBRARY
+
+
+def _build(name: str, verilate: list[str], sources: list[Path], folder: Path) -> None:
+    """Build beside ``folder`` and rename, so that ``folder`` is whole or absent."""
+    if sys.stderr.isatty():
+        print(f"building the RTL simulator of {name} (once, minutes at most) ...", file=sys.stderr)
+    work = Path(tempfile.mkdtemp(prefix=f"{name}-building-", dir=folder.parent))
     log = folder.parent / f"{folder.name}.log"
     command = [
-        str(binary), *_VERILATOR_FLAGS, *flags, "-CFLAGS", _C_FLAGS,
+        *verilate, "-CFLAGS", _C_FLAGS,
         "-LDFLAGS", "-shared -Wl,-Bsymbolic", "-j", str(min(os.cpu_count() or 1, 8)),
         "-Mdir", str(work), "-o", _LIBRARY, *(str(p) for p in sources), str(_HARNESS),
     ]  # fmt: skip
@@ -139,17 +148,12 @@ def build_model(config: AcceleratorConfig, *, trace: bool = False) -> Path:
                 command, stdout=out, stderr=subprocess.STDOUT, env=environment, check=False
             ).returncode
         if code != 0 or not (work / _LIBRARY).exists():
-            raise SimulationError(f"building the RTL simulator of {config.name} failed; see {log}")
+            raise SimulationError(f"building the RTL simulator of {name} failed; see {log}")
         _keep_only_library(work)
         log.replace(work / "build.log")
-        try:
-            work.rename(folder)
-        except OSError:  # another process was first
-            if not (folder / _LIBRARY).exists():
-                raise
+        work.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return folder / _LIBRARY
 
 
 def _keep_only_library(folder: Path) -> None:
