@@ -241,6 +241,26 @@ def _work(images: Bytes) -> tuple[Bytes, list[int], RunReport, float]:
     return np.stack(outputs), cycles, report, time.monotonic() - start
 
 
+def _stop_worker() -> None:
+    global _accelerator  # noqa: PLW0603 (as above)
+    _accelerator = None
+
+
+def _gathered(
+    parts: dict[int, tuple[Bytes, list[int], RunReport, float]], begin: float, workers: int
+) -> RtlRun:
+    """One result from the parts, by the index of their first image."""
+    order = sorted(parts)
+    return RtlRun(
+        outputs=np.concatenate([parts[s][0] for s in order]),
+        cycles=[c for s in order for c in parts[s][1]],
+        report=parts[0][2],
+        seconds=time.monotonic() - begin,
+        busy_seconds=sum(p[3] for p in parts.values()),
+        workers=workers,
+    )
+
+
 def run_rtl(
     path: str | Path,
     images: Bytes,
@@ -285,6 +305,14 @@ def run_rtl(
     starts = list(range(0, len(images), size))
     parts: dict[int, tuple[Bytes, list[int], RunReport, float]] = {}
     begin = time.monotonic()
+    if workers == 1:  # in this process: no need of a main guard in scripts
+        _start_worker(str(path), ddr or DdrModel(), trace)
+        for s in starts:
+            parts[s] = _work(images[s : s + size])
+            if progress is not None:
+                progress(f"{min(s + size, len(images))} images", len(parts) / len(starts))
+        _stop_worker()
+        return _gathered(parts, begin, workers)
     with ProcessPoolExecutor(
         workers,
         get_context("spawn"),
@@ -300,11 +328,4 @@ def run_rtl(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return RtlRun(
-        outputs=np.concatenate([parts[s][0] for s in starts]),
-        cycles=[c for s in starts for c in parts[s][1]],
-        report=parts[0][2],
-        seconds=time.monotonic() - begin,
-        busy_seconds=sum(p[3] for p in parts.values()),
-        workers=workers,
-    )
+    return _gathered(parts, begin, workers)
