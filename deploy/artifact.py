@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessbit.errors import ArtifactError, ConfigError
+from hessbit.files import write_atomic
 from hessbit.hw.config import AcceleratorConfig
 from hessbit.hw.isa import INSTR_BYTES, ISA_VERSION, Instruction
 
@@ -151,18 +150,7 @@ class Artifact:
 
     def save(self, path: str | Path) -> None:
         """Write the file whole or not at all (temporary file, then rename)."""
-        path = Path(path)
-        data = self.to_bytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomic(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """The file's content."""

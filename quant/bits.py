@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hessbit.errors import ConfigError
+from hessbit.files import write_json
 from hessbit.quant.graph import FloatGraph, layer_names
-from hessbit.quant.store import read_json, write_json
+from hessbit.quant.store import read_json
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from hessbit.errors import ArtifactError, ConfigError, ModelError
+from hessbit.files import write_json
 from hessbit.quant.calibrate import Batch, Progress
 from hessbit.quant.capture import capture
 from hessbit.quant.graph import FloatGraph, forward, layer_names, parameters
-from hessbit.quant.store import read_json, write_json
+from hessbit.quant.store import read_json
 
 FORMAT = "hessbit-curvature"
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

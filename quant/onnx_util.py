@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hessbit
 from hessbit.errors import HessbitError, PassError
-from hessbit.quant.store import write_atomic
+from hessbit.files import write_atomic
 
 INT = {2: TensorProto.INT2, 4: TensorProto.INT4, 8: TensorProto.INT8}
 UINT = {2: TensorProto.UINT2, 4: TensorProto.UINT4, 8: TensorProto.UINT8}

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from hessbit.errors import ArtifactError, ConfigError, ModelError
+from hessbit.files import write_json
 from hessbit.quant.calibrate import (
     Batch,
     Doubles,
@@ -37,7 +38,7 @@ from hessbit.quant.calibrate import (
 from hessbit.quant.curvature import CurvatureReport
 from hessbit.quant.graph import FloatGraph, forward, linear_part, parameters
 from hessbit.quant.rounding import INPUTS_MAX, MomentSum, compensated, refit_scales
-from hessbit.quant.store import read_json, write_json
+from hessbit.quant.store import read_json
 
 FORMAT = "hessbit-sensitivity"
 Table = dict[str, dict[int, float]]

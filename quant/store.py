@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,33 +12,11 @@ from typing import Any
 import numpy as np
 
 from hessbit.errors import ArtifactError, ModelError, NumericsError
+from hessbit.files import write_atomic
 from hessbit.quant.model import QRegion, QTensor, QuantizedModel
 
 FORMAT, VERSION = "hessbit-quantized", 1
 _ARRAYS = {"weight": np.int8, "weight_scale": np.float32, "bias": np.int32}
-
-
-def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write a file so that ``path`` holds either the old content or all of the new.
-
-    Raises
-    ------
-    ArtifactError
-        When the folder does not exist or cannot be written.
-    """
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise ArtifactError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_json(path: str | Path, form: str | None = None, version: int = 1) -> dict[str, Any]:
@@ -65,11 +41,6 @@ def read_json(path: str | Path, form: str | None = None, version: int = 1) -> di
             f"need {form!r} version {version}"
         )
     return data
-
-
-def write_json(path: str | Path, data: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all."""
-    write_atomic(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 def _digest(structure: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:

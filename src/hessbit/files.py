@@ -39,9 +39,11 @@ def write_atomic(path: str | Path, data: bytes) -> None:
             file.write(data)
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except OSError as error:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        raise ArtifactError(f"cannot write {path}: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise ArtifactError(f"cannot write {path}: {error.strerror}") from error
+        raise
 
 
 def write_json(path: str | Path, data: Mapping[str, Any]) -> None:
