@@ -16,7 +16,9 @@ _OLDEST = (5, 36)
 
 def _version(binary: str) -> tuple[int, int] | None:
     try:
-        text = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60).stdout
+        text = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=60, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.match(r"Verilator (\d+)\.(\d+)", text)

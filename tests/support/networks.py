@@ -97,7 +97,7 @@ def resnet8(wb: int, ab: int, seed: int = 0) -> Graph:
     tensors = {"t0": Tensor(name="t0", h=32, w=32, c=3, bits=8, scale=1.0, zero_point=128)}
     ops: list[Op] = [Input(name="input", output="t0")]
 
-    def add(  # noqa: PLR0917
+    def add(
         name: str, source: str, c: int, kernel: int, stride: int, w_bits: int, o_bits: int,
         skip: str | None = None,
     ) -> str:  # fmt: skip
