@@ -31,7 +31,7 @@ class AcceleratorConfig:
     weight_rows : int
         Wide words (``dm * k`` bits) of the weight memory.
     col_rows : int
-        Rows of each of the four banks of one column memory, both tile buffers together.
+        Rows of each of the four banks of one column memory, all tile buffers together.
     param_channels : int
         Entries of the requantiser's parameter memory.
     clk_mhz : float
@@ -61,8 +61,8 @@ class AcceleratorConfig:
         need(self.dm * self.k % 64 == 0, "dm * k must be a multiple of 64")
         need(64 <= self.act_rows * BANKS <= 32768, "act_rows must be 8..4096")
         need(16 <= self.weight_rows <= 65536, "weight_rows must be 16..65536")
-        even = self.col_rows % 2 == 0
-        need(4 <= self.col_rows <= 4096 and even, "col_rows must be even, 4..4096")
+        even = self.col_rows % 4 == 0
+        need(4 <= self.col_rows <= 4096 and even, "col_rows must be a multiple of 4, 4..4096")
         need(self.param_channels % self.dm == 0, "param_channels must be a multiple of dm")
         need(self.clk_mhz > 0, "clk_mhz must be positive")
 

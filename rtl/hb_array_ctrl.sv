@@ -19,7 +19,7 @@ module hb_array_ctrl
   import hb_pkg::*;
 #(
     parameter int Dn = 8,  // pixels of a tile
-    parameter int ColRows = 512,  // rows of a column bank, both tile buffers together
+    parameter int ColRows = 512,  // rows of a column bank, all tile buffers together; 4 divides it
     parameter int RowW = $clog2(ColRows),  // derived: bits of a column row
     parameter int PixW = $clog2(Dn + 1)  // derived: bits of a pixel count
 ) (
@@ -88,14 +88,15 @@ module hb_array_ctrl
   logic [15:0] wg_q;  // first wide word of the group
   logic [3:0] s_q;
   logic [2:0] i_q;
-  logic first_q, shift_q, tile_start_q, buf_q;
-  logic [1:0] full_q;  // full tile buffers not yet begun
+  logic first_q, shift_q, tile_start_q, short_q, short_new;
+  logic [1:0] buf_q, buf_next;
+  logic [2:0] full_q;  // full tile buffers not yet begun
 
   logic issue, go, empty, k_last, pair_last, group_last, tile_last, instr_last, accept;
   logic [3:0] s_next, i_after, i_end;
   logic [2:0] i_first, amax_new, j;
 
-  assign issue = active_q && (!tile_start_q || full_q != 2'd0);
+  assign issue = active_q && (!tile_start_q || full_q != 3'd0);
   assign go = issue && en_i;
 
   always_comb begin
@@ -116,6 +117,10 @@ module hb_array_ctrl
 
   assign cmd_ready_o = !active_q || (go && instr_last);
   assign accept = cmd_valid_i && cmd_ready_o;
+
+  // As in hb_gather: columns that fit a quarter of the rows take turns in four buffers.
+  assign short_new = ({1'b0, cmd_i.kwords} << (cmd_i.ab > 4'd4)) <= 13'(ColRows / 4);
+  assign buf_next = accept && short_new != short_q ? '0 : buf_q + 2'(go && tile_last);
 
   always_ff @(posedge clk_i) begin
     if (accept) begin
@@ -160,12 +165,14 @@ module hb_array_ctrl
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       active_q <= 1'b0;
-      buf_q <= 1'b0;
+      buf_q <= '0;
+      short_q <= 1'b0;
       full_q <= '0;
     end else begin
       active_q <= accept || (active_q && !(go && instr_last));
-      if (go && tile_last) buf_q <= !buf_q;
-      full_q <= full_q + 2'(tile_done_i) - 2'(go && tile_start_q);
+      buf_q <= buf_next;
+      if (accept) short_q <= short_new;
+      full_q <= full_q + 3'(tile_done_i) - 3'(go && tile_start_q);
     end
   end
 
@@ -174,6 +181,7 @@ module hb_array_ctrl
   logic [14:0] b_offset_q;
   logic [RowW-1:0] b_row_q, c_row_q;
   logic [11:0] b_k_q;
+  logic [RowW-1:0] tile_row;  // first row of the tile's buffer
   logic [15:0] b_wg_q, b_line, c_addr_q;
   logic [1:0] b_plane_q, c_plane_q;
   logic b_hi_valid_q, c_hi_valid_q, c_wodd_q, c_codd_q;
@@ -193,13 +201,14 @@ module hb_array_ctrl
     a_step.npix = left_q <= 20'(Dn) ? left_q[PixW-1:0] : PixW'(Dn);
     a_step.tile_last = issue && tile_last;
     a_step.instr_last = issue && instr_last;
+    tile_row = RowW'(32'(short_q ? buf_q : {1'b0, buf_q[0]}) * (short_q ? ColRows / 4 : ColRows / 2));
     b_line = 16'(b_offset_q) + 16'(b_k_q);  // words (mode 1) or wide words from the group's first
   end
 
   always_ff @(posedge clk_i) begin
     if (en_i) begin
       b_offset_q <= 15'(i_q) * 15'(13'(kmax_q) + 13'd1);
-      b_row_q <= (buf_q ? RowW'(ColRows / 2) : '0) + (j[2] ? RowW'(kwords_q) : '0);
+      b_row_q <= tile_row + (j[2] ? RowW'(kwords_q) : '0);
       b_k_q <= k_q;
       b_wg_q <= wg_q;
       b_plane_q <= j[1:0];
@@ -259,7 +268,7 @@ module hb_array_ctrl
   assign tile_free_o = tile_free_q;
   assign done_o = done_q;
   assign busy_o = active_q || b_q.present || c_q.present || d1_q.present || done_q;
-  assign stall_in_o = active_q && tile_start_q && full_q == 2'd0 && en_i;
+  assign stall_in_o = active_q && tile_start_q && full_q == 3'd0 && en_i;
   assign stall_out_o = busy_o && !en_i;
 
 endmodule

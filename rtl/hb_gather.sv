@@ -1,14 +1,15 @@
 // GATHER: fills the column of every output pixel of a tile from the activation store, for any
-// kernel, stride, padding and dilation. Keeps count of the two tile buffers: a tile starts when fewer than
-// two are filled or being filled, tile_done_o hands one over (a read in the next cycle sees it),
-// tile_free_i gives one back; the buffers take turns across instructions.
+// kernel, stride, padding and dilation. Keeps count of the tile buffers, four where a column fits a
+// quarter of the rows and else two: a tile starts when one is neither filled nor being filled, tile_done_o hands one over (a read in the next cycle sees it),
+// tile_free_i gives one back; the buffers take turns across instructions, and where their number
+// changes the first tile waits until all are free and takes buffer 0.
 // Throughput: a chunk of up to W lanes a cycle for up to four planes, every second cycle for more;
 // no bubbles between chunks, pixels and tiles. Latency: about 13 cycles from a command to the
 // first write; the pipeline empties between instructions. Overflow: see the two parts.
 module hb_gather #(
     parameter int Dn      = 4,   // pixels of a tile, 2..16
     parameter int W       = 32,  // lanes of a word: 16, 32 or 64
-    parameter int ColRows = 512  // rows of a column memory, both buffers together
+    parameter int ColRows = 512  // rows of a column memory, all buffers together; 4 divides it
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
@@ -51,14 +52,24 @@ module hb_gather #(
   end
 
   // ---- tile buffers filled or being filled
-  logic [1:0] used_q;
-  logic take;
+  logic [2:0] used_q;
+  logic take, short_new, short_q, resync_q, tile_ok;
+  assign short_new = ({1'b0, cmd_i.kwords} << (cmd_i.ab > 4'd4)) <= 13'(ColRows / 4);
+  assign tile_ok = resync_q ? used_q == 3'd0 : used_q < (short_q ? 3'd4 : 3'd2);
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) used_q <= '0;
-    else used_q <= used_q + 2'(take) - 2'(tile_free_i);
+    if (!rst_ni) begin
+      used_q   <= '0;
+      short_q  <= 1'b0;
+      resync_q <= 1'b0;
+    end else begin
+      used_q   <= used_q + 3'(take) - 3'(tile_free_i);
+      if (start) short_q <= short_new;
+      resync_q <= (resync_q && !take) || (start && short_new != short_q);
+    end
   end
 
-  logic tok_valid, tok_second, tok_pix_end, tok_tile_end, tok_instr_end, tok_buf;
+  logic tok_valid, tok_second, tok_pix_end, tok_tile_end, tok_instr_end;
+  logic [1:0] tok_buf;
   logic [OffBits-1:0] tok_off;
   logic [OffBits:0] tok_lo, tok_hi, tok_len;
   logic [$clog2(Dn)-1:0] tok_col;
@@ -71,7 +82,8 @@ module hb_gather #(
       .rst_ni,
       .start_i        (start),
       .cmd_i          (cmd_q),
-      .tile_ok_i      (used_q < 2'd2),
+      .tile_ok_i      (tile_ok),
+      .rewind_i       (start && short_new != short_q),
       .tile_take_o    (take),
       .stall_in_o,
       .stall_out_o,
@@ -100,6 +112,7 @@ module hb_gather #(
       .rst_ni,
       .ab_i           (cmd_q.ab),
       .zp_i           (cmd_q.zp_in),
+      .short_i        (short_q),
       .kwords_i       ($clog2(ColRows)'(cmd_q.kwords)),
       .tok_valid_i    (tok_valid),
       .tok_second_i   (tok_second),

@@ -15,6 +15,7 @@ module hb_gather_addr #(
     /* verilator lint_off UNUSEDSIGNAL */  // the fields of the other engines
     input  hb_pkg::conv_t      cmd_i,
     /* verilator lint_on UNUSEDSIGNAL */
+    input  logic               rewind_i,         // with start_i: begin at buffer 0
     input  logic               tile_ok_i,        // a tile buffer is free
     output logic               tile_take_o,      // pulse: the first token of a tile is generated
     output logic               stall_in_o,
@@ -34,7 +35,7 @@ module hb_gather_addr #(
     output logic               tok_tile_end_o,   // ... of the tile
     output logic               tok_instr_end_o,  // ... of the instruction
     output logic [$clog2(Dn)-1:0] tok_col_o,     // the pixel's column
-    output logic               tok_buf_o         // the tile's buffer
+    output logic [        1:0] tok_buf_o         // the tile's buffer
 );
 
   localparam int OffBits = $clog2(W);
@@ -48,7 +49,8 @@ module hb_gather_addr #(
   logic m_ready, a_ready;
 
   // ---- generator
-  logic init_q, run_q, first_q, second_q, buf_q;
+  logic init_q, run_q, first_q, second_q;
+  logic [1:0] buf_q;
   logic [19:0] pix_left_q;
   logic [ColBits-1:0] col_q;
   logic [11:0] ox_q;
@@ -131,17 +133,18 @@ module hb_gather_addr #(
       run_q    <= 1'b0;
       first_q  <= 1'b1;
       second_q <= 1'b0;
-      buf_q    <= 1'b0;
+      buf_q    <= '0;
     end else begin
       start_q <= start_i;
       init_q  <= start_q;
       if (init_q) run_q <= 1'b1;
+      if (rewind_i) buf_q <= '0;
       if (step) begin
         second_q <= two && !second_q;
         first_q  <= 1'b0;
         if (!two || second_q) begin
           first_q <= tile_end;
-          buf_q   <= buf_q ^ tile_end;
+          buf_q   <= buf_q + 2'(tile_end);
           if (instr_end) run_q <= 1'b0;
         end
       end
@@ -149,7 +152,8 @@ module hb_gather_addr #(
   end
 
   // ---- products
-  logic m_valid_q, m_second_q, m_row_ok_q, m_pix_end_q, m_tile_end_q, m_instr_end_q, m_buf_q;
+  logic m_valid_q, m_second_q, m_row_ok_q, m_pix_end_q, m_tile_end_q, m_instr_end_q;
+  logic [1:0] m_buf_q;
   lane_t m_lane_q;
   logic [14:0] m_base_q, m_row_q, m_word_q;
   logic [OffBits:0] m_len_q;

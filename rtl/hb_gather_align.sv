@@ -10,7 +10,7 @@
 module hb_gather_align #(
     parameter int Dn      = 4,   // pixels of a tile, 2..16
     parameter int W       = 32,  // lanes of a word: 16, 32 or 64
-    parameter int ColRows = 512  // rows of a column memory, both buffers together
+    parameter int ColRows = 512  // rows of a column memory, all buffers together; 4 divides it
 ) (
     input  logic                       clk_i,
     input  logic                       rst_ni,
@@ -29,7 +29,8 @@ module hb_gather_align #(
     input  logic                       tok_tile_end_i,
     input  logic                       tok_instr_end_i,
     input  logic [     $clog2(Dn)-1:0] tok_col_i,
-    input  logic                       tok_buf_i,
+    input  logic [                1:0] tok_buf_i,
+    input  logic                       short_i,  // four buffers, else two
     input  logic [            8*W-1:0] rd_data_i,
     // column memory
     output logic                       we_o,
@@ -52,7 +53,7 @@ module hb_gather_align #(
     logic tile_end;
     logic instr_end;
     logic [ColBits-1:0] col;
-    logic tile_buf;
+    logic [1:0] tile_buf;
     logic [2:0] units;
   } place_t;
   typedef struct packed {
@@ -89,11 +90,13 @@ module hb_gather_align #(
     t2_q <= t1_q;
   end
 
-  // ---- choose words: this word (lo) and the next one (hi) of each plane of a quad
+  // ---- for each plane of a quad the lanes from the chunk's first one up, of this word, and below it,
+  // of the next word
   logic [7:0][W-1:0] words, first_q;
   logic emit, second_quad_q, f1_valid_q, f1_quad_q;
   logic [1:0] skip;  // ab - 1 for up to four planes
-  quad_t near_hi, f1_lo_q, f1_hi_q, late_hi_q;
+  logic [W-1:0] t2_from_q, f1_from_q;  // lanes of this word
+  quad_t near_hi, f1_data_q, late_hi_q;
   meta_t f1_q;
   assign words = rd_data_i;
   assign emit  = t2_valid_q && (!two || t2_second_q);
@@ -114,31 +117,44 @@ module hb_gather_align #(
       second_quad_q <= emit && two;
       f1_valid_q    <= emit || second_quad_q;
     end
+    for (int i = 0; i < W; i++) t2_from_q[i] <= OffBits'(i) >= t1_q.off;
+    f1_from_q <= t2_from_q;
     if (t2_valid_q && !t2_second_q) first_q <= words;
     if (emit) begin
       f1_q      <= t2_q;
       f1_quad_q <= 1'b0;
-      f1_lo_q   <= two ? first_q[3:0] : words[3:0];
-      f1_hi_q   <= two ? words[3:0] : near_hi;
       late_hi_q <= words[7:4];
     end else begin
       f1_quad_q <= 1'b1;
-      f1_lo_q   <= first_q[7:4];
-      f1_hi_q   <= late_hi_q;
+    end
+    for (int p = 0; p < 4; p++) begin
+      if (!emit) f1_data_q[p] <= (first_q[p+4] & f1_from_q) | (late_hi_q[p] & ~f1_from_q);
+      else if (two) f1_data_q[p] <= (first_q[p] & t2_from_q) | (words[p] & ~t2_from_q);
+      else f1_data_q[p] <= (words[p] & t2_from_q) | (near_hi[p] & ~t2_from_q);
     end
   end
 
-  // ---- shift, and masks of lanes inside and outside the map
+  // ---- turn the chunk to lane 0, and masks of lanes inside and outside the map
   logic f2_valid_q, f2_quad_q;
   place_t f2_q;
   quad_t f2_data_q;
+  quad_t turned;
   logic [W-1:0] f2_in_q, f2_out_q;
+  always_comb begin
+    turned = f1_data_q;
+    for (int s = 0; s < OffBits; s++) begin
+      for (int p = 0; p < 4; p++) begin
+        if (f1_q.off[s]) turned[p] = W'({turned[p], turned[p]} >> (1 << s));
+      end
+    end
+  end
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) f2_valid_q <= 1'b0;
     else f2_valid_q <= f1_valid_q;
     f2_quad_q <= f1_quad_q;
     f2_q      <= f1_q.place;
-    for (int p = 0; p < 4; p++) f2_data_q[p] <= W'({f1_hi_q[p], f1_lo_q[p]} >> f1_q.off);
+    f2_data_q <= turned;
     for (int i = 0; i < W; i++) begin
       automatic logic [OffBits:0] n = (OffBits + 1)'(i);
 `ifdef HB_FAULT_GATHER
@@ -179,7 +195,10 @@ module hb_gather_align #(
   assign full      = total >= 4'(Units);
   assign flush     = f3_q.pix_end && total > 4'(Units);
   assign last_quad = !two || f3_quad_q;
-  assign row = k_q + (f3_quad_q ? kwords_i : '0) + (f3_q.tile_buf ? RowBits'(ColRows / 2) : '0);
+  logic [RowBits-1:0] tile_row;  // first row of the tile's buffer
+  assign tile_row = RowBits'(32'(short_i ? f3_q.tile_buf : {1'b0, f3_q.tile_buf[0]})
+                             * (short_i ? ColRows / 4 : ColRows / 2));
+  assign row = tile_row + k_q + (f3_quad_q ? kwords_i : '0);
 
   always_comb begin
     for (int p = 0; p < 4; p++) begin

@@ -12,6 +12,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from runner import parameter
 from twins.array import Conv, Ints, column_row, cycles, planes_of, results, stride, weight_image
+from twins.buffers import TileBuffers
 
 DM, DN, K, R = (parameter(n) for n in ("Dm", "Dn", "K", "R"))
 WEIGHT_ROWS, COL_ROWS = parameter("WeightRows"), parameter("ColRows")
@@ -77,7 +78,7 @@ class Case:
                 data = value >> (64 * chunk) & (2**64 - 1)
                 yield {"we_i": 1, "waddr_i": address, "wchunk_i": chunk, "wdata_i": data}
 
-    def column_writes(self, tile: int, buffer: int) -> Writes:
+    def column_writes(self, tile: int, tile_row: int) -> Writes:
         """Quads of planes of one tile."""
         c = self.command
         columns = self.columns[tile * DN : (tile + 1) * DN]
@@ -91,7 +92,7 @@ class Case:
                     yield {
                         "a_we_i": 1,
                         "a_col_i": n,
-                        "a_row_i": column_row(c, buffer, 4 * q, k, COL_ROWS),
+                        "a_row_i": column_row(c, tile_row, 4 * q, k),
                         "a_odd_i": k % 2,
                         "a_data_i": int.from_bytes(data, "little"),
                     }
@@ -158,7 +159,8 @@ async def traffic(
     offered: deque[Conv] = deque()
     expected = [value for case in cases for value in case.expected]
     got: list[int] = []
-    free, buffer, done, n_tiles = 2, 0, 0, len(tiles)
+    used, done, n_tiles = 0, 0, len(tiles)
+    buffers, entered = TileBuffers(COL_ROWS), None
     freed = 0
     weights: Writes = iter(())
     loaded: Conv | None = None
@@ -180,12 +182,16 @@ async def traffic(
         write = next(columns, None)
         if write is None and filling and rng.random() < p_tile:
             filling, tile_done = False, 1
-        elif write is None and not filling and free and tiles:
-            case, t = tiles.popleft()
-            columns, filling = case.column_writes(t, buffer), True
-            buffer ^= 1
-            free -= 1
-            write = next(columns)
+        elif write is None and not filling and tiles:
+            case, t = tiles[0]
+            if case is not entered:
+                buffers.enter(case.command.ab, case.command.kwords)
+                entered = case
+            if buffers.room(used):
+                tiles.popleft()
+                columns, filling = case.column_writes(t, buffers.take()), True
+                used += 1
+                write = next(columns)
         bench.drive(write or {"a_we_i": 0})
         bench.drive({"tile_done_i": tile_done, "res_ready_i": int(rng.random() < p_ready)})
         bench.command(offered[0] if offered else None)
@@ -193,7 +199,7 @@ async def traffic(
         if offered and dut.cmd_ready_o.value == 1:
             offered.popleft()
         if dut.tile_free_o.value == 1:
-            free += 1
+            used -= 1
             freed += 1
         if dut.done_o.value == 1:
             done += 1

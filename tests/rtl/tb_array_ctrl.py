@@ -9,6 +9,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 from runner import parameter
 from twins.array import Conv, column_row, group_steps, stride, weight_address
+from twins.buffers import TileBuffers
 
 from hessbit.hw.isa import LAYOUT, Opcode, pack_fields
 
@@ -37,15 +38,17 @@ def random_command(rng: random.Random) -> Conv:
 
 
 def expected_steps(
-    commands: list[Conv], buffer: int
+    commands: list[Conv], buffers: TileBuffers
 ) -> list[tuple[dict[str, int] | None, dict[str, int]]]:
     """Read controls (None for an empty step) and step controls of every cycle in order.
 
-    ``buffer`` is the tile buffer that the first tile lies in.
+    ``buffers`` are the tile buffers as the commands before have left them.
     """
     out: list[tuple[dict[str, int] | None, dict[str, int]]] = []
     for c in commands:
+        buffers.enter(c.ab, c.kwords)
         for p in range(0, c.npix, DN):
+            tile_row = buffers.take()
             for g in range(c.n_groups):
                 for s in group_steps(c):
                     read = None
@@ -56,7 +59,7 @@ def expected_steps(
                             "wgt_addr": address,
                             "wgt_mode": c.lane_mode,
                             "wgt_odd": half,
-                            "col_row": column_row(c, buffer, j, k, COL_ROWS),
+                            "col_row": column_row(c, tile_row, j, k),
                             "col_odd": k % 2,
                             "col_plane": j % 4,
                             "col_mode": c.lane_mode,
@@ -74,7 +77,6 @@ def expected_steps(
                         "npix": min(DN, c.npix - p),
                     }
                     out.append((read, step))
-            buffer ^= 1
     return out
 
 
@@ -88,11 +90,10 @@ async def random_commands(dut) -> None:
     for _ in range(3):
         await FallingEdge(dut.clk_i)
     dut.rst_ni.value = 1
-    buffer = 0
+    buffers = TileBuffers(COL_ROWS)
     for p_en, p_tile in ((1.0, 1.0), (0.6, 1.0), (0.8, 0.05)):
         commands = [random_command(rng) for _ in range(8)]
-        expected = expected_steps(commands, buffer)
-        buffer = (buffer + sum(-(-c.npix // DN) for c in commands)) % 2
+        expected = expected_steps(commands, buffers)
         # steps that are complete when a tile or an instruction is
         tile_ends, instr_ends, at = [], [], 0
         for c in commands:

@@ -10,6 +10,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 from runner import parameter
+from twins.buffers import TileBuffers
 from twins.gather import config_for, expected_rows, pack_command, random_conv, tokens_of
 
 
@@ -19,7 +20,7 @@ class Bench:
     def __init__(self, dut, rng: random.Random) -> None:
         self.dut, self.rng = dut, rng
         self.dn, self.w = parameter("Dn"), parameter("W")
-        self.half_rows = parameter("ColRows") // 2
+        self.buffers = TileBuffers(parameter("ColRows"))
         self.config = config_for(self.dn, self.w, parameter("ColRows"))
         self.store = (
             np.random.default_rng(rng.getrandbits(32))
@@ -31,9 +32,8 @@ class Bench:
         self.now = 0
         self.answers: dict[int, int] = {}
         self.columns: list[dict[tuple[int, int], list[int]]] = [{} for _ in range(self.dn)]
-        self.full = [False, False]  # buffers that ARRAY owns
-        self.next_buffer = 0
-        self.frees: list[tuple[int, int]] = []  # (cycle, buffer)
+        self.owned: set[int] = set()  # rows that ARRAY owns
+        self.frees: list[tuple[int, range]] = []  # (cycle, rows)
         self.tiles: deque[tuple[dict[str, int], int, int]] = deque()  # fields, first pixel, count
         self.pending: deque[dict[str, int]] = deque()
         self.running: dict[str, int] | None = None
@@ -71,32 +71,30 @@ class Bench:
         column, row, odd, data = (
             int(getattr(dut, f"col_{x}_o").value) for x in ("sel", "row", "odd", "data")
         )
-        assert not self.full[row // self.half_rows], f"wrote a buffer of ARRAY, row {row}"
+        assert row not in self.owned, f"wrote a buffer of ARRAY, row {row}"
         assert (row, odd) not in self.columns[column], f"wrote row {row} twice"
         self.columns[column][row, odd] = [data >> b * self.w & mask for b in range(4)]
 
     def judge_tile(self) -> None:
         """The tile just handed over holds its columns, and missing pixels were left alone."""
         fields, first, count = self.tiles.popleft()
-        base = self.next_buffer * self.half_rows
+        if first == 0:
+            self.buffers.enter(fields["ab"], fields["kwords"])
+        base = self.buffers.take()
+        rows = range(base, base + self.buffers.size)
         for q in range(self.dn):
-            got = {
-                (row - base, odd): v
-                for (row, odd), v in self.columns[q].items()
-                if row // self.half_rows == self.next_buffer
-            }
+            got = {(row - base, odd): v for (row, odd), v in self.columns[q].items() if row in rows}
             want = {}
             if q < count:
                 want = expected_rows(self.config, self.store, fields, first + q)
             assert got == want, f"pixel {first + q} (column {q}) of {fields}: {got} not {want}"
         for column in self.columns:  # the next tile must write everything again
-            for key in [k for k in column if k[0] // self.half_rows == self.next_buffer]:
+            for key in [k for k in column if k[0] in rows]:
                 del column[key]
-        self.full[self.next_buffer] = True
+        self.owned |= set(rows)
         delay = self.rng.randint(0, self.free_delay)
         at = max([self.now + delay, *(t + 1 for t, _ in self.frees)])
-        self.frees.append((at, self.next_buffer))
-        self.next_buffer ^= 1
+        self.frees.append((at, rows))
 
     async def cycle(self) -> None:
         dut, rng = self.dut, self.rng
@@ -114,7 +112,7 @@ class Bench:
         free = bool(self.frees) and self.frees[0][0] <= self.now
         dut.tile_free_i.value = free
         if free:
-            self.full[self.frees.pop(0)[1]] = False
+            self.owned -= set(self.frees.pop(0)[1])
         # reads
         ready = rng.random() < self.p_ready
         dut.rd_ready_i.value = ready

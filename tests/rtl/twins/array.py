@@ -87,9 +87,9 @@ def weight_address(c: Conv, group: int, i: int, k: int) -> tuple[int, int]:
     return c.w_base + group * c.w_stride + i * ((c.kwords + 1) // 2) + k // 2, k % 2
 
 
-def column_row(c: Conv, buffer: int, j: int, k: int, col_rows: int) -> int:
-    """Row of the column memory of word ``k`` of activation plane ``j``."""
-    return buffer * (col_rows // 2) + j // 4 * c.kwords + k
+def column_row(c: Conv, tile_row: int, j: int, k: int) -> int:
+    """Row of word ``k`` of activation plane ``j`` in the buffer that begins at ``tile_row``."""
+    return tile_row + j // 4 * c.kwords + k
 
 
 def planes_of(values: Ints, bits: int) -> Bits:
