@@ -70,7 +70,9 @@ def tile_cycles(
     gather = pixels * chunks * (1 if shape.ab <= 4 else 2)
     drain = ceil_div(config.dm * pixels, config.r)
     array = groups * max(shape.steps, drain)
-    both = ceil_div(gather + array + HANDOVER_CYCLES, 2)
+    rows = ceil_div(shape.ab, 4) * shape.kwords
+    buffers = 4 if rows <= config.col_rows // 4 else 2
+    both = ceil_div(gather + array + HANDOVER_CYCLES, buffers)
     bound = "gather" if gather > array else "array" if shape.steps >= drain else "drain"
     return max(gather, array, both), bound
 
