@@ -134,7 +134,7 @@ def check_images(args: argparse.Namespace, data: Images, source: object) -> None
         )
 
 
-def calibration(args: argparse.Namespace, batch: int = 64) -> list[Any]:
+def calibration(args: argparse.Namespace, batch: int = 32) -> list[Any]:
     """Calibration batches ``(x, y)`` or ``x``."""
     import torch
 

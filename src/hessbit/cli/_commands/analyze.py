@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sensitivity", default="sensitivity.json", metavar="FILE", help="(default: %(default)s)"
     )
     parser.add_argument("--min-probes", type=options.positive, default=10, metavar="N")
-    parser.add_argument("--max-probes", type=options.positive, default=60, metavar="N")
+    parser.add_argument("--max-probes", type=options.positive, default=20, metavar="N")
     parser.add_argument(
         "--tolerance", type=float, default=0.1, metavar="R",
         help="stop when every layer's relative standard error is below R (default: %(default)s)",

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, ui: Ui) -> dict[str, Any]:
     steps = Steps(ui)
 
     steps.begin("capture", f"{args.model}: {len(quant.layer_names(graph))} layers")
-    bits = _choose_bits(args, ui, steps, graph, batches[:2], config, files)
+    bits = _choose_bits(args, ui, steps, graph, batches[:4], config, files)
 
     steps.begin("quantize", f"{len(bits.layers)} layers to integers")
     with ui.progress("quantize") as progress:
