@@ -30,7 +30,7 @@ def calibration() -> list[Any]:
     data = load_images(ASSETS / "cifar10-calibration.npz")
     assert data.labels is not None
     x = (torch.from_numpy(data.images).permute(0, 3, 1, 2).float() - 128) / 64
-    return list(zip(x.split(32), torch.from_numpy(data.labels).split(32), strict=True))
+    return list(zip(x.split(64), torch.from_numpy(data.labels).split(64), strict=True))
 
 
 def curvature(
