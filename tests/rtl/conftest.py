@@ -1,6 +1,7 @@
-"""Make ``runner`` and the testbench modules importable here and in the simulator's Python."""
+"""Make ``runner``, the testbench modules (in the simulator too) and ``benchmarks`` importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
