@@ -21,7 +21,7 @@ lint: setup ## ruff, mypy, generated files, Verilator lint
 	@bash tools/lint.sh
 
 test: lint ## lint, then all tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadgroup -q $(TESTS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile -q $(TESTS)
 
 clean: ## remove what builds leave (not .venv)
 	rm -rf build out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ functions that build and run it for several parameter sets.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -52,6 +53,9 @@ def run(
     what = (toplevel, sorted((parameters or {}).items()), sorted((defines or {}).items()))
     key = hashlib.sha256(repr(what).encode()).hexdigest()[:10]
     build = ROOT / "build" / "cocotb" / f"{toplevel}-{key}"
+    build.mkdir(parents=True, exist_ok=True)
+    lock = (build / ".lock").open("w")  # closed, and so released, when this function returns
+    fcntl.flock(lock, fcntl.LOCK_EX)  # parallel tests may share a build
     files = [RTL / "hb_pkg.sv", *(RTL / s for s in sources if s != "hb_pkg.sv")]
     runner = get_runner("verilator")
     runner.build(
