@@ -94,8 +94,8 @@ def measure(
         },
         "simulation_seconds": round(rtl.seconds, 1),
         "workers": rtl.workers,
-        "cycles_per_second_per_process": round(sum(rtl.cycles) / rtl.busy_seconds),
-        "seconds_per_image": round(rtl.busy_seconds / len(same), 3),
+        "cycles_per_cpu_second": round(sum(rtl.cycles) / rtl.busy_seconds),
+        "cpu_seconds_per_image": round(rtl.busy_seconds / len(same), 3),
     }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def main() -> None:
                 f"{name} {which}: {row['identical_images']} of {row['images']} identical, "
                 f"{row['cycles']:,.0f} cycles, predicted {row['predicted_error_percent']:+.1f} % "
                 f"(layer at most {row['largest_layer_error_percent']:+.1f} %), "
-                f"{row['cycles_per_second_per_process']:,} cycles/s a process",
+                f"{row['cycles_per_cpu_second']:,} cycles a processor second",
                 flush=True,
             )
             result |= {"configurations": rows, "ratios": ratios(graph, rows)}

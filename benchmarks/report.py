@@ -72,8 +72,8 @@ def _rtl(result: dict[str, Any]) -> list[str]:
                 f"{c['latency_ms']:.3f} ms",
                 f"{c['predicted_error_percent']:+.1f} %",
                 f"{c['largest_layer_error_percent']:+.1f} %",
-                f"{c['cycles_per_second_per_process']:,}",
-                f"{c['seconds_per_image']:.2f} s",
+                f"{c['cycles_per_cpu_second']:,}",
+                f"{c['cpu_seconds_per_image']:.2f} s",
             ]
         )
     ratios = "; ".join(
@@ -90,7 +90,7 @@ def _rtl(result: dict[str, Any]) -> list[str]:
         "",
         *_table(
             ["bits", "images identical", "cycles", "latency", "predicted", "worst layer",
-             "simulated cycles/s a process", "an image"],
+             "simulated cycles / CPU s", "CPU s an image"],
             rows,
         ),
         f"Simulator built in {result['build_seconds']:g} s without caches. "

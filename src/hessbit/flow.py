@@ -83,7 +83,7 @@ class RtlRun:
     seconds : float
         Wall-clock time, without building the simulator.
     busy_seconds : float
-        Sum over the processes of the time spent simulating.
+        Processor time spent simulating, summed over the processes.
     workers : int
         Processes that shared the images.
     """
@@ -233,12 +233,12 @@ def _start_worker(path: str, ddr: DdrModel, trace: Path | None = None) -> None:
 
 
 def _work(images: Bytes) -> tuple[Bytes, list[int], RunReport, float]:
-    outputs, cycles, start = [], [], time.monotonic()
+    outputs, cycles, start = [], [], time.process_time()
     for image in images:
         outputs.append(_accelerator.run(image))
         report = _accelerator.report()
         cycles.append(report.cycles)
-    return np.stack(outputs), cycles, report, time.monotonic() - start
+    return np.stack(outputs), cycles, report, time.process_time() - start
 
 
 def _stop_worker() -> None:
