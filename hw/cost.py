@@ -151,6 +151,33 @@ def cycle_table(
     return table
 
 
+def outside_cycles(
+    config: AcceleratorConfig,
+    *,
+    image_bytes: int,
+    pools: Iterable[tuple[int, int, int]],
+    output: tuple[int, int],
+) -> int:
+    """Cycles of a run that no choice of bits changes: start, image, pools and the final STORE.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    image_bytes : int
+        Of one input image.
+    pools : iterable of (int, int, int)
+        Output pixels, channels and taps of every pool.
+    output : (int, int)
+        Pixels and channels of the network's output.
+    """
+    total = START_CYCLES + 3 * LOAD_CYCLES + ceil_div(image_bytes, 8)
+    for pixels, channels, taps in pools:
+        slices = pad_to(channels, PACK_LANES) // config.r
+        total += pixels * slices * taps + POOL_CYCLES
+    pixels, channels = output
+    return total + pixels * pad_to(channels, PACK_LANES) // 8 + STORE_CYCLES
+
+
 def pool_cycles(config: AcceleratorConfig, op: Compute, pixels: int, groups: int) -> int:
     """Cycles of a POOL instruction: one read for each tap of each R-lane slice."""
     kh, kw = kernel_of(op)
@@ -235,5 +262,6 @@ __all__ = [
     "conv_cycles",
     "cycle_table",
     "layer_cycles",
+    "outside_cycles",
     "predict",
 ]

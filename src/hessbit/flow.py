@@ -121,11 +121,30 @@ def compile_onnx(path: str | Path, config: AcceleratorConfig) -> Artifact:
 
 
 def cycle_table(graph: FloatGraph, config: AcceleratorConfig) -> dict[tuple[str, int, int], int]:
-    """Predicted cycles of every layer at every pair of weight and activation bits."""
+    """Predicted cycles of every layer at every pair of weight and activation bits.
+
+    The first layer's entries carry what no bits change (start, image, pools, output) as well, so
+    that the sum over the layers is a whole run and a budget means end to end.
+    """
+    from math import prod
+
     from hessbit import quant
     from hessbit.hw import cost
 
-    return cost.cycle_table(config, quant.geometry(graph))
+    table = cost.cycle_table(config, quant.geometry(graph))
+    out = graph.region(graph.output).out_shape
+    outside = cost.outside_cycles(
+        config,
+        image_bytes=prod(graph.in_shape),
+        pools=[
+            (prod(r.out_shape[1:]), r.out_shape[0], prod(r.kernel))
+            for r in graph.regions
+            if not r.is_layer
+        ],
+        output=(prod(out[1:]), out[0]),
+    )
+    first = graph.layers[0].name
+    return {k: v + outside * (k[0] == first) for k, v in table.items()}
 
 
 def build_rtl(config: AcceleratorConfig) -> Path:
