@@ -1,11 +1,14 @@
 // GATHER: fills the column of every output pixel of a tile from the activation store, for any
 // kernel, stride, padding and dilation. Keeps count of the tile buffers, four where a column fits a
-// quarter of the rows and else two: a tile starts when one is neither filled nor being filled, tile_done_o hands one over (a read in the next cycle sees it),
-// tile_free_i gives one back; the buffers take turns across instructions, and where their number
-// changes the first tile waits until all are free and takes buffer 0.
+// quarter of the rows and else two: a tile starts when one is neither filled nor being filled,
+// tile_done_o hands one over (a read in the next cycle sees it), tile_free_i gives one back; the
+// buffers take turns across instructions, and where their number changes the first tile waits until
+// all are free and takes buffer 0.
 // Throughput: a chunk of up to W lanes a cycle for up to four planes, every second cycle for more;
-// no bubbles between chunks, pixels and tiles. Latency: about 13 cycles from a command to the
-// first write; the pipeline empties between instructions. Overflow: see the two parts.
+// no bubbles between chunks, pixels and tiles. Two instructions may be under way: the next command
+// is taken once the last token of the one before is generated, and three issue slots stay empty
+// between them. Latency: about 13 cycles from a command to the first write. Overflow: see
+// the two parts.
 module hb_gather #(
     parameter int Dn      = 4,   // pixels of a tile, 2..16
     parameter int W       = 32,  // lanes of a word: 16, 32 or 64
@@ -40,14 +43,16 @@ module hb_gather #(
 
   localparam int OffBits = $clog2(W);
 
-  // ---- command: one at a time, since every stage reads its fields
+  // ---- command: the address side reads one, the data side keeps what it needs of two
   hb_pkg::conv_t cmd_q;
-  logic start;
-  assign cmd_ready_o = !busy_o || done_o;
+  logic start, addr_idle;
+  logic [1:0] flight_q;  // instructions taken and not done
+  assign busy_o      = flight_q != 2'd0;
+  assign cmd_ready_o = addr_idle && (!flight_q[1] || done_o);
   assign start       = cmd_valid_i && cmd_ready_o;
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) busy_o <= 1'b0;
-    else busy_o <= start || (busy_o && !done_o);
+    if (!rst_ni) flight_q <= '0;
+    else flight_q <= flight_q + 2'(start) - 2'(done_o);
     if (start) cmd_q <= cmd_i;
   end
 
@@ -81,6 +86,7 @@ module hb_gather #(
       .clk_i,
       .rst_ni,
       .start_i        (start),
+      .idle_o         (addr_idle),
       .cmd_i          (cmd_q),
       .tile_ok_i      (tile_ok),
       .rewind_i       (start && short_new != short_q),
@@ -110,10 +116,11 @@ module hb_gather #(
   ) u_align (
       .clk_i,
       .rst_ni,
-      .ab_i           (cmd_q.ab),
-      .zp_i           (cmd_q.zp_in),
-      .short_i        (short_q),
-      .kwords_i       ($clog2(ColRows)'(cmd_q.kwords)),
+      .start_i        (start),
+      .ab_i           (cmd_i.ab),
+      .zp_i           (cmd_i.zp_in),
+      .short_i        (short_new),
+      .kwords_i       ($clog2(ColRows)'(cmd_i.kwords)),
       .tok_valid_i    (tok_valid),
       .tok_second_i   (tok_second),
       .tok_off_i      (tok_off),

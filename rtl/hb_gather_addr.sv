@@ -3,7 +3,11 @@
 // word, then the next one). Chunks that lie outside the map, and second fetches that the chunk does
 // not reach, pass as tokens without a fetch.
 // Latency: a token reaches the request stage two cycles after it is generated. Throughput: one
-// token a cycle while fetches are granted and tile buffers are free; no bubbles between pixels or tiles.
+// token a cycle while fetches are granted and tile buffers are free; no bubbles between pixels or
+// tiles. Only the generator reads the command, so the next may start while tokens wait to be
+// granted; three cycles without a token follow the last one of every instruction (the time to start
+// the next one, kept also where its tokens have caught up), in which the data side writes what it
+// still holds.
 // Overflow: word addresses are taken modulo 2^15 within the half; only masked lanes can wrap.
 module hb_gather_addr #(
     parameter int Dn = 4,  // pixels of a tile, 2..16
@@ -11,7 +15,8 @@ module hb_gather_addr #(
 ) (
     input  logic               clk_i,
     input  logic               rst_ni,
-    input  logic               start_i,          // begin; cmd_i holds still from now on
+    input  logic               start_i,          // begin; cmd_i holds still until idle_o
+    output logic               idle_o,           // every token of the instruction is generated
     /* verilator lint_off UNUSEDSIGNAL */  // the fields of the other engines
     input  hb_pkg::conv_t      cmd_i,
     /* verilator lint_on UNUSEDSIGNAL */
@@ -33,7 +38,7 @@ module hb_gather_addr #(
     output logic [  $clog2(W):0] tok_len_o,      // lanes of the chunk, 1..W
     output logic               tok_pix_end_o,    // last chunk of the pixel
     output logic               tok_tile_end_o,   // ... of the tile
-    output logic               tok_instr_end_o,  // ... of the instruction
+    output logic               tok_instr_end_o,  // last token of the instruction
     output logic [$clog2(Dn)-1:0] tok_col_o,     // the pixel's column
     output logic [        1:0] tok_buf_o         // the tile's buffer
 );
@@ -60,8 +65,10 @@ module hb_gather_addr #(
   row_t pix_row_q, row_q;  // input row of kernel row 0, of this kernel row
 
   logic two, gen_valid, step, chunk_end, seg_end, pix_end, tile_end, instr_end, wrap_x;
+  logic chunk_last;  // last token of the chunk
   assign two       = cmd_i.ab > 4'd4;
   assign gen_valid = run_q && (!first_q || tile_ok_i);
+  assign chunk_last = !two || second_q;
   assign step      = gen_valid && m_ready;
   assign chunk_end = rem_q <= 16'(W);
   assign seg_end   = chunk_end && sx_q == cmd_i.n_seg - 8'd1;
@@ -97,7 +104,7 @@ module hb_gather_addr #(
       lane_q     <= first_lane;
       pix_row_q  <= first_row;
       row_q      <= first_row;
-    end else if (step && (!two || second_q)) begin
+    end else if (step && chunk_last) begin
       rem_q  <= chunk_end ? cmd_i.seg_lanes : rem_q - 16'(W);
       lane_q <= lane_q + lane_t'(W);
       if (chunk_end) begin
@@ -126,6 +133,7 @@ module hb_gather_addr #(
 
   // start, the two products, then the first token
   logic start_q;
+  assign idle_o = !(start_q || init_q || run_q);
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       start_q  <= 1'b0;
@@ -142,7 +150,7 @@ module hb_gather_addr #(
       if (step) begin
         second_q <= two && !second_q;
         first_q  <= 1'b0;
-        if (!two || second_q) begin
+        if (chunk_last) begin
           first_q <= tile_end;
           buf_q   <= buf_q + 2'(tile_end);
           if (instr_end) run_q <= 1'b0;
@@ -152,9 +160,9 @@ module hb_gather_addr #(
   end
 
   // ---- products
-  logic m_valid_q, m_second_q, m_row_ok_q, m_pix_end_q, m_tile_end_q, m_instr_end_q;
+  logic m_valid_q, m_second_q, m_row_ok_q, m_pix_end_q, m_tile_end_q, m_instr_end_q, m_half_q;
   logic [1:0] m_buf_q;
-  lane_t m_lane_q;
+  lane_t m_lane_q, m_room_q;  // first lane; lanes from it to the end of the row
   logic [14:0] m_base_q, m_row_q, m_word_q;
   logic [OffBits:0] m_len_q;
   logic [ColBits-1:0] m_col_q;
@@ -170,9 +178,11 @@ module hb_gather_addr #(
       m_row_ok_q    <= row_q >= 0 && row_q < row_t'({6'd0, cmd_i.in_h});
       m_pix_end_q   <= pix_end;
       m_tile_end_q  <= tile_end;
-      m_instr_end_q <= instr_end;
+      m_instr_end_q <= instr_end && chunk_last;
       m_buf_q       <= buf_q;
       m_lane_q      <= lane_q;
+      m_room_q      <= lane_t'({7'd0, cmd_i.in_row_lanes}) - lane_q;
+      m_half_q      <= cmd_i.in_base[15];
       m_base_q      <= cmd_i.in_base[14:0] + (second_q ? 15'(cmd_i.ab) : '0);
       m_row_q       <= row_q[14:0] * cmd_i.in_row_words[14:0];
       m_word_q      <= word * 15'(cmd_i.ab);
@@ -182,28 +192,37 @@ module hb_gather_addr #(
   end
 
   // ---- request: address and the lanes that lie inside the map
-  logic a_valid_q, a_fetch_q;
-  lane_t room;  // lanes from the chunk's first one to the end of the row
+  logic a_valid_q, a_fetch_q, a_go;
+  logic hold_q;  // the three cycles after an instruction
+  logic [1:0] tail_q;
   logic in_map, reach;
-  assign room    = lane_t'({7'd0, cmd_i.in_row_lanes}) - m_lane_q;
-  assign in_map  = m_row_ok_q && m_lane_q > -lane_t'(W) && room > 0;
+  assign in_map  = m_row_ok_q && m_lane_q > -lane_t'(W) && m_room_q > 0;
   assign reach   = 8'(m_lane_q[OffBits-1:0]) + 8'(m_len_q) > 8'(W);
   assign a_ready = !a_valid_q || tok_valid_o;
 
-  assign rd_valid_o  = a_valid_q && a_fetch_q;
-  assign tok_valid_o = a_valid_q && (!a_fetch_q || rd_ready_i);
+  assign a_go        = a_valid_q && !hold_q;
+  assign rd_valid_o  = a_go && a_fetch_q;
+  assign tok_valid_o = a_go && (!a_fetch_q || rd_ready_i);
   assign stall_in_o  = rd_valid_o && !rd_ready_i;
 
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) a_valid_q <= 1'b0;
-    else if (a_ready) a_valid_q <= m_valid_q;
+    if (!rst_ni) begin
+      a_valid_q <= 1'b0;
+      hold_q    <= 1'b0;
+      tail_q    <= '0;
+    end else begin
+      if (a_ready) a_valid_q <= m_valid_q;
+      hold_q <= (tok_valid_o && tok_instr_end_o) || tail_q != '0;
+      tail_q <= {tail_q[0], tok_valid_o && tok_instr_end_o};
+    end
     if (a_ready) begin
       a_fetch_q       <= in_map && (!m_second_q || reach);
-      rd_addr_o       <= {cmd_i.in_base[15], m_base_q + m_row_q + m_word_q};
+      rd_addr_o       <= {m_half_q, m_base_q + m_row_q + m_word_q};
       tok_second_o    <= m_second_q;
       tok_off_o       <= m_lane_q[OffBits-1:0];
       tok_lo_o        <= m_lane_q < 0 ? (OffBits + 1)'(-m_lane_q) : '0;
-      tok_hi_o        <= !in_map ? '0 : room > lane_t'(W) ? (OffBits + 1)'(W) : room[OffBits:0];
+      tok_hi_o        <= !in_map ? '0 :
+                         m_room_q > lane_t'(W) ? (OffBits + 1)'(W) : m_room_q[OffBits:0];
       tok_len_o       <= m_len_q;
       tok_pix_end_o   <= m_pix_end_q;
       tok_tile_end_o  <= m_tile_end_q;

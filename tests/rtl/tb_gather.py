@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from itertools import pairwise
 
 import cocotb
 import numpy as np
@@ -11,7 +12,15 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 from runner import parameter
 from twins.buffers import TileBuffers
-from twins.gather import config_for, expected_rows, pack_command, random_conv, tokens_of
+from twins.gather import (
+    config_for,
+    expected_rows,
+    needs_short,
+    pack_command,
+    random_conv,
+    shortest_tile,
+    tokens_of,
+)
 
 
 class Bench:
@@ -36,10 +45,12 @@ class Bench:
         self.frees: list[tuple[int, range]] = []  # (cycle, rows)
         self.tiles: deque[tuple[dict[str, int], int, int]] = deque()  # fields, first pixel, count
         self.pending: deque[dict[str, int]] = deque()
-        self.running: dict[str, int] | None = None
+        self.running: deque[dict[str, int]] = deque()  # taken and not done
+        self.overlaps = 0  # commands taken while another is under way
         self.finished = 0
         self.p_ready, self.p_cmd, self.free_delay = 1.0, 1.0, 0
         self.waits = [0, 0]
+        self.busy = False
         self.kept = 0  # cycles in which a rest waits to be written
 
     async def reset(self) -> None:
@@ -54,11 +65,11 @@ class Bench:
         await FallingEdge(dut.clk_i)
 
     def fetch(self, address: int) -> int:
-        """Eight words of the store; anything beyond the end of the half."""
+        """Eight words of the store; addresses wrap at 2^15, beyond the end is anything."""
         half, offset = self.words[address >> 15], address & 0x7FFF
         value = 0
         for j in range(8):
-            at = offset + j
+            at = (offset + j) & 0x7FFF
             word = half[at] if at < len(half) else self.rng.getrandbits(self.w)
             value |= word << j * self.w
         return value
@@ -105,8 +116,10 @@ class Bench:
             assert self.tiles, "a tile too many"
             self.judge_tile()
         if int(dut.done_o.value):
-            assert self.running is not None and not self.tiles
-            self.running = None
+            assert self.running, "done without a command"
+            fields = self.running.popleft()
+            assert all(tile[0] is not fields for tile in self.tiles), "done before its last tile"
+            assert not self.tiles or self.tiles[0][1] == 0, "done after a tile of the next one"
             self.finished += 1
         # tile buffers given back
         free = bool(self.frees) and self.frees[0][0] <= self.now
@@ -126,10 +139,14 @@ class Bench:
         dut.cmd_valid_i.value = valid
         dut.cmd_i.value = pack_command(self.pending[0]) if valid else rng.getrandbits(896)
         if valid and int(dut.cmd_ready_o.value):
-            fields = self.running = self.pending.popleft()
+            fields = self.pending.popleft()
+            self.overlaps += bool(self.running)
+            self.running.append(fields)
             for first in range(0, fields["npix"], self.dn):
                 self.tiles.append((fields, first, min(self.dn, fields["npix"] - first)))
         assert bool(int(dut.stall_out_o.value)) <= bool(int(dut.busy_o.value))
+        assert bool(int(dut.busy_o.value)) == self.busy, "busy_o is not what is under way"
+        self.busy = bool(self.running)  # of the next cycle
         self.waits[0] += int(dut.stall_in_o.value)
         self.waits[1] += int(dut.stall_out_o.value)
         self.now += 1
@@ -138,7 +155,7 @@ class Bench:
     async def drain(self, limit: int) -> int:
         """Run until every command is done; returns the cycles."""
         start = self.now
-        while self.pending or self.running is not None:
+        while self.pending or self.running:
             assert self.now - start < limit, "does not end"
             await self.cycle()
         return self.now - start
@@ -155,12 +172,13 @@ async def random_commands(dut) -> None:
         bench.p_ready = rng.choice((1.0, 0.8, 0.3))
         bench.p_cmd = rng.choice((1.0, 0.2))
         bench.free_delay = rng.choice((0, 10, 100))
-        for _ in range(4):
-            bench.pending.append(random_conv(rng, bench.config, rng.choice((20, 150, 300))))
+        for _ in range(6):
+            bench.pending.append(random_conv(rng, bench.config, rng.choice((1, 20, 150, 300))))
             commands += 1
         await bench.drain(40000)
     assert bench.finished == commands
     assert min(bench.waits) > 0
+    assert bench.overlaps > commands // 4
     assert (bench.kept > 50) == (bench.w > 32)  # shorter words never leave a rest
     for _ in range(300):
         await bench.cycle()
@@ -184,3 +202,63 @@ async def full_rate(dut) -> None:
             cycles = await bench.drain(4000)
             cocotb.log.info("ab %d: %d slots in %d cycles", ab, slots, cycles)
             assert cycles <= slots + 16
+
+
+@cocotb.test()
+async def queued_rate(dut) -> None:
+    """Queued instructions take the sum of their slots and at most three cycles each.
+
+    Those whose tiles are not shorter than the way of a buffer through the pipeline, that is; where
+    the number of tile buffers changes, all of them must come back first.
+    """
+    rng = random.Random(cocotb.RANDOM_SEED + 2)
+    bench = Bench(dut, rng)
+    await bench.reset()
+    for _ in range(6):
+        queue: list[dict[str, int]] = []
+        while len(queue) < 8:
+            fields = random_conv(rng, bench.config, 100, rng.choice((1, 3, 4, 5, 8)))
+            if shortest_tile(fields, bench.w, bench.dn) >= 16:
+                queue.append(fields)
+        modes = [needs_short(bench.config, fields) for fields in queue]
+        changes = sum(a != b for a, b in pairwise(modes))
+        slots = sum(tokens_of(fields, bench.w) for fields in queue)
+        bench.pending.extend(queue)
+        cycles = await bench.drain(20000)
+        cocotb.log.info("8 queued: %d slots in %d cycles, %d changes", slots, cycles, changes)
+        assert slots < cycles <= slots + 16 + 3 * (len(queue) - 1) + 11 * changes
+
+
+@cocotb.test()
+async def fields_change(dut) -> None:
+    """Neighbours that differ in every field of the data side, also while a rest is still kept."""
+    rng = random.Random(cocotb.RANDOM_SEED + 3)
+    bench = Bench(dut, rng)
+    await bench.reset()
+    w, rows, overlaps = bench.w, parameter("ColRows"), 0
+
+    def one_segment(ab: int, kh: int, lanes: int, most: int) -> dict[str, int]:
+        width = min(lanes, 3 * w)
+        return {
+            "ab": ab, "zp_in": rng.getrandbits(ab), "kh": kh, "n_seg": 1, "seg_lanes": lanes,
+            "seg_step": 0, "step_x": rng.choice((width, 16)), "x0": rng.choice((0, -16)), "y0": 0,
+            "stride_y": 1, "dil_y": 1, "in_h": 8, "out_w": 8, "ox0": 0, "oy0": 0,
+            "in_row_lanes": 8 * width, "in_row_words": -(-8 * width // w) * ab,
+            "in_base": rng.randrange(2) << 15, "kwords": -(-kh * lanes // w),
+            "npix": rng.randint(1, most),
+        }  # fmt: skip
+
+    for p_ready in (1.0, 0.7, 0.2):
+        bench.p_ready = p_ready
+        bench.free_delay = rng.choice((0, 20))
+        for ab, then in [(a, b) for a in (2, 4, 5, 8) for b in (1, 4, 6, 8)]:
+            # a rest after the last chunk if W is 64; then a word in every slot
+            bench.pending.append(one_segment(ab, 3, 48, 6))
+            bench.pending.append(one_segment(then, 1, w, 20))
+            if rng.random() < 0.2:  # two tile buffers
+                bench.pending.append(one_segment(8, 1, rows // 4 * w, bench.dn + 1))
+        commands = len(bench.pending)
+        await bench.drain(80000)
+        assert bench.overlaps - overlaps > commands // 2
+        overlaps = bench.overlaps
+    assert (bench.kept > 0) == (w > 32)

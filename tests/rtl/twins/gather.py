@@ -49,6 +49,17 @@ def tokens_of(fields: dict[str, int], word: int) -> int:
     return fields["npix"] * chunks * (2 if fields["ab"] > 4 else 1)
 
 
+def shortest_tile(fields: dict[str, int], word: int, dn: int) -> int:
+    """Issue slots of the shortest tile of an instruction."""
+    pixels = min(dn, fields["npix"] % dn or dn)
+    return tokens_of(fields, word) // fields["npix"] * pixels
+
+
+def needs_short(config: AcceleratorConfig, fields: dict[str, int]) -> bool:
+    """Whether the columns fit a quarter of the rows, so that there are four tile buffers."""
+    return -(-fields["ab"] // 4) * fields["kwords"] <= config.col_rows // 4
+
+
 def random_conv(
     rng: random.Random, config: AcceleratorConfig, slots: int, ab: int | None = None
 ) -> dict[str, int]:
