@@ -50,7 +50,8 @@ class Bench:
         self.finished = 0
         self.p_ready, self.p_cmd, self.free_delay = 1.0, 1.0, 0
         self.waits = [0, 0]
-        self.busy = False
+        self.busy = self.bursts = False  # bursts: reads refused and granted many at a time
+        self.held = 0  # cycles in which the first token of an instruction is held back
         self.kept = 0  # cycles in which a rest waits to be written
 
     async def reset(self) -> None:
@@ -112,6 +113,8 @@ class Bench:
         # writes and completions of this cycle
         self.write()
         self.kept += int(dut.u_align.keep_valid_q.value) != 0
+        addr = dut.u_addr
+        self.held += int(addr.hold_q.value) and int(addr.a_valid_q.value)
         if int(dut.tile_done_o.value):
             assert self.tiles, "a tile too many"
             self.judge_tile()
@@ -127,6 +130,8 @@ class Bench:
         if free:
             self.owned -= set(self.frees.pop(0)[1])
         # reads
+        if self.bursts and rng.random() < 0.1:
+            self.p_ready = 1.0 - self.p_ready
         ready = rng.random() < self.p_ready
         dut.rd_ready_i.value = ready
         if int(dut.rd_valid_o.value) and ready:
@@ -248,10 +253,10 @@ async def fields_change(dut) -> None:
             "npix": rng.randint(1, most),
         }  # fmt: skip
 
-    for p_ready in (1.0, 0.7, 0.2):
-        bench.p_ready = p_ready
+    for p_ready in (1.0, 0.7, 0.0):
+        bench.p_ready, bench.bursts = p_ready, p_ready == 0.0
         bench.free_delay = rng.choice((0, 20))
-        for ab, then in [(a, b) for a in (2, 4, 5, 8) for b in (1, 4, 6, 8)]:
+        for ab, then in [(a, b) for a in (2, 4, 5, 8) for b in (1, 4, 6, 8)] + [(7, 3)] * 12:
             # a rest after the last chunk if W is 64; then a word in every slot
             bench.pending.append(one_segment(ab, 3, 48, 6))
             bench.pending.append(one_segment(then, 1, w, 20))
@@ -262,3 +267,5 @@ async def fields_change(dut) -> None:
         assert bench.overlaps - overlaps > commands // 2
         overlaps = bench.overlaps
     assert (bench.kept > 0) == (w > 32)
+    cocotb.log.info("held %d kept %d", bench.held, bench.kept)
+    assert bench.held > 20
