@@ -1,4 +1,5 @@
-"""Yosys reads and checks the whole design of every preset: no latch, and in no module a loop or two drivers.
+"""Yosys reads and checks the whole design of every preset: no latch, and no module with a
+loop or two drivers.
 
 The synthesis itself takes minutes: ``python -m benchmarks.synth``.
 """
