@@ -5,7 +5,7 @@
 For W8A8, W4A4, W2A2 (first and last layer 8 bits) and for 2..8 bits chosen by curvature under half
 the cycles of W8A8: accuracy of the integer model; on how many images the integer ONNX in
 onnxruntime equals it (all outputs); on how many the QDQ ONNX differs, and by how many steps.
-Takes a quarter of an hour on 2 cores; writes benchmarks/results/accuracy.json.
+Takes a quarter of an hour on 2 idle cores; writes benchmarks/results/accuracy.json after every one.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def main() -> None:
             f"{row['qdq_different_images']} (at most {row['qdq_largest_steps']} steps)",
             flush=True,
         )
-    print(f"wrote {write('accuracy', result)}")
+        write("accuracy", result)
 
 
 if __name__ == "__main__":
