@@ -20,7 +20,7 @@ def write(name: str, result: dict[str, Any]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     module = Path(sys.argv[0]).stem
     whole = {
-        "command": f"python -m benchmarks.{module} " + " ".join(_without_folder(sys.argv[1:])),
+        "command": " ".join(["python -m", f"benchmarks.{module}", *_without_folder(sys.argv[1:])]),
         "machine": {
             "cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version(),
             "torch": torch.__version__, "numpy": numpy.__version__,
