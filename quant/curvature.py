@@ -97,10 +97,24 @@ class CurvatureReport:
             raise ArtifactError(f"{path} is malformed: {error}") from error
 
 
-def _loss_of(
-    batch: Batch, run: Callable[[torch.Tensor], torch.Tensor], loss: Loss | None
+OPERATORS = ("hessian", "gauss-newton", "fisher")
+
+
+def check_operator(operator: str, known: Sequence[str] = OPERATORS) -> None:
+    """Raise ConfigError for an operator that is not among ``known``."""
+    if operator not in known:
+        raise ConfigError(f"operator {operator!r}; choose from {', '.join(known)}")
+
+
+def loss_of(
+    batch: Batch, run: Callable[[torch.Tensor], torch.Tensor], loss: Loss | None, raw: bool = False
 ) -> torch.Tensor:
-    """Mean loss of a batch; without labels, cross-entropy against the network's own output."""
+    """Mean loss of a batch; without labels, cross-entropy against the network's own output.
+
+    With ``raw`` the network's output itself.
+    """
+    if raw:
+        return run(batch if isinstance(batch, torch.Tensor) else batch[0])
     if isinstance(batch, torch.Tensor) or len(batch) == 1:
         out = run(batch if isinstance(batch, torch.Tensor) else batch[0])
         return F.cross_entropy(out, torch.softmax(out.detach(), 1))
@@ -108,11 +122,13 @@ def _loss_of(
     return (loss or F.cross_entropy)(out, batch[1])
 
 
-def _count(batch: Batch) -> int:
+def count(batch: Batch) -> int:
+    """Images of a batch."""
     return len(batch) if isinstance(batch, torch.Tensor) else len(batch[0])
 
 
-def _rademacher(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+def rademacher(like: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """Random signs of the shape and type of ``like``."""
     return torch.randint(0, 2, like.shape, generator=rng).to(like.dtype) * 2 - 1
 
 
@@ -125,6 +141,25 @@ def products(
     if not inner.requires_grad:  # the loss is linear in all variables
         return [torch.zeros_like(v) for v in variables]
     return list(torch.autograd.grad(inner, variables, materialize_grads=True))
+
+
+def operator_products(
+    operator: str,
+    batch: Batch,
+    out: torch.Tensor,
+    loss: Loss | None,
+    variables: Sequence[torch.Tensor],
+    vectors: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """Product of the Hessian or of the Gauss-Newton matrix ``J' H_out J`` at the output ``out``."""
+    if operator == "hessian":
+        return products(loss_of(batch, lambda x: out, loss), variables, vectors)
+    u = torch.zeros_like(out, requires_grad=True)  # J v is the derivative of J'u with respect to u
+    back = torch.autograd.grad(out, variables, u, create_graph=True, materialize_grads=True)
+    jv = torch.autograd.grad(back, u, list(vectors), retain_graph=True)[0]
+    z = out.detach().requires_grad_()
+    hjv = products(loss_of(batch, lambda x: z, loss), [z], [jv])[0]
+    return list(torch.autograd.grad(out, variables, hjv, retain_graph=True, materialize_grads=True))
 
 
 def _probe(
@@ -141,7 +176,7 @@ def _probe(
             return value + taps[name]
         return value
 
-    value = _loss_of(batch, lambda x: forward(graph, x, params, hook), loss)
+    value = loss_of(batch, lambda x: forward(graph, x, params, hook), loss)
     if not bool(torch.isfinite(value)):
         raise ModelError("the loss is NaN or infinite on the given images")
     variables.update({f"@{n}": t for n, t in taps.items()})
@@ -153,7 +188,7 @@ def _probe(
     for group in groups:
         if not group:
             continue
-        vectors = [_rademacher(blocks[i], rng) for i in group]
+        vectors = [rademacher(blocks[i], rng) for i in group]
         inner = torch.stack(
             [(grads[i] * v).sum() for i, v in zip(group, vectors, strict=True)]
         ).sum()
@@ -224,7 +259,7 @@ def analyze(
     else:
         graph = graph_or_model
     start, rng = time.perf_counter(), torch.Generator().manual_seed(seed)
-    images = sum(_count(b) for b in data)
+    images = sum(count(b) for b in data)
     passes: dict[str, list[float]] = {}
     done = 0
     while done < max_probes:
@@ -232,7 +267,7 @@ def analyze(
         for index, batch in enumerate(data):
             for name, value in _probe(graph, batch, rng, activations, loss).items():
                 # loss = mean over images: an activation's Hessian is 1/N of the image's own
-                total[name] = total.get(name, 0.0) + value * _count(batch) / images
+                total[name] = total.get(name, 0.0) + value * count(batch) / images
             if progress:
                 progress(f"pass {done + 1}", (done + (index + 1) / len(data)) / max_probes)
         for name, value in total.items():
@@ -312,7 +347,7 @@ def top_eigenvalue(
         graph.region(layer)
         raise ModelError(f"{layer} has no weights")
     data = list(batches)
-    images = sum(_count(b) for b in data)
+    images = sum(count(b) for b in data)
     if not images:
         raise ModelError("no batches for the curvature; give at least one")
     params: dict[str, Any] = parameters(graph)
@@ -323,8 +358,8 @@ def top_eigenvalue(
     for step in range(iterations):
         hv = torch.zeros_like(v)
         for batch in data:
-            value = _loss_of(batch, lambda x: forward(graph, x, params), loss)
-            hv += products(value, [weight], [v])[0] * (_count(batch) / images)
+            value = loss_of(batch, lambda x: forward(graph, x, params), loss)
+            hv += products(value, [weight], [v])[0] * (count(batch) / images)
         eigenvalue = float((v * hv).sum())
         residual = float((hv - eigenvalue * v).norm())
         result = Eigenvalue(eigenvalue, residual, step + 1)
