@@ -66,16 +66,20 @@ class Operator:
         operator: str = "hessian",
         loss: Loss | None = None,
     ) -> None:
-        check_operator(operator, ("hessian", "gauss-newton"))
+        check_operator(operator)
         names = layer_names(graph)
         chosen = names if layers is None else list(layers)
         if not chosen or len(set(chosen)) != len(chosen) or not set(chosen) <= set(names):
             raise ModelError(f"layers {chosen}: choose different ones from {', '.join(names)}")
-        self._graph, self._batches, self._kind, self._loss = graph, batches, operator, loss
+        self.graph, self._batches, self._kind, self._loss = graph, batches, operator, loss
         self._params = parameters(graph)
         self._blocks = [self._params[f"{n}.weight"].requires_grad_() for n in chosen]
         self.size = sum(b.numel() for b in self._blocks)
         self.products = 0
+
+    def restricted(self, layers: Sequence[str]) -> Operator:
+        """The diagonal block of some layers, on the same data."""
+        return Operator(self.graph, self._batches, layers, operator=self._kind, loss=self._loss)
 
     def __call__(self, v: torch.Tensor) -> torch.Tensor:
         """The product with ``v`` of shape ``(size,)``."""
@@ -95,7 +99,7 @@ class Operator:
         return total / images
 
     def _run(self, x: torch.Tensor) -> torch.Tensor:
-        return forward(self._graph, x, self._params)
+        return forward(self.graph, x, self._params)
 
 
 @dataclass(frozen=True)

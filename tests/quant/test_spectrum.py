@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hessbit import quant
-from hessbit.errors import ConfigError
+from hessbit.errors import ConfigError, ModelError
 from hessbit.quant.graph import forward, parameters
 from hessbit.quant.spectrum import Operator, density, eigenpairs, trace
 
@@ -54,3 +54,55 @@ def test_against_the_dense_matrix(case: tuple[Operator, torch.Tensor]) -> None:
         assert abs(t.trace - float(dense.trace())) < 4 * t.stderr + 1e-5
     with pytest.raises(ConfigError):
         eigenpairs(matrix, 0)
+
+
+def test_one_layer_is_its_block(case: tuple[Operator, torch.Tensor]) -> None:
+    """An operator restricted to the second layer is the lower right block of the dense matrix."""
+    matrix, dense = case
+    block = matrix.restricted(quant.layer_names(matrix.graph)[1:])
+    assert block.size == 15
+    columns = [block(e) for e in torch.eye(15, dtype=torch.float64)]
+    assert torch.allclose(torch.stack(columns, 1), dense[45:, 45:], atol=1e-6, rtol=1e-4)
+    with pytest.raises(ModelError):
+        matrix.restricted(["nowhere"])
+
+
+def test_density_on_a_grid_has_unit_mass(case: tuple[Operator, torch.Tensor]) -> None:
+    matrix, dense = case
+    values = torch.linalg.eigvalsh(dense).numpy()
+    width = 0.05 * float(np.abs(values).max())
+    grid = np.linspace(values.min() - 6 * width, values.max() + 6 * width, 2000)
+    heights, stderr = density(matrix, probes=4).on(grid, width)
+    mass = ((heights[1:] + heights[:-1]) / 2 * np.diff(grid)).sum()
+    assert mass == pytest.approx(1, abs=1e-3)
+    assert (stderr >= 0).all()
+
+
+def test_two_standard_errors_hold_in_95_percent(case: tuple[Operator, torch.Tensor]) -> None:
+    """200 seeded runs: with 30 probes the interval must hold neither much less nor much more."""
+    _, dense = case
+    exact = Dense(dense)
+    hits = 0
+    for seed in range(200):
+        t = trace(exact, probes=30, seed=seed)
+        hits += abs(t.trace - float(dense.trace())) <= 2 * t.stderr
+    assert 178 <= hits <= 199  # 5 sigma of a binomial around 189: Student's t with 29 degrees
+
+
+def test_deflation_lowers_the_error_at_equal_products(case: tuple[Operator, torch.Tensor]) -> None:
+    _, dense = case
+    exact = Dense(dense)
+    plain = np.mean([trace(exact, probes=40, seed=s).stderr for s in range(20)])
+    deflated = np.mean([trace(exact, probes=20, rank=10, seed=s).stderr for s in range(20)])
+    assert deflated < 0.7 * plain  # 0.51 here for the Hessian, less for Gauss-Newton
+
+
+class Dense(Operator):
+    """A matrix in the place of a network: the estimators' statistics without the products."""
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.matrix, self.size, self.products = matrix, len(matrix), 0
+
+    def __call__(self, v: torch.Tensor) -> torch.Tensor:
+        self.products += 1
+        return self.matrix @ v
