@@ -20,7 +20,12 @@ module hb_sdp_ram #(
 
   always_ff @(posedge clk_i) begin
     for (int g = 0; g < Width / Granule; g++) begin
+`ifdef HB_FAULT_SDP_RAM
+      if (|wr_en_i)  // seeded fault: writes all lanes
+        mem_q[wr_addr_i][g*Granule+:Granule] <= wr_data_i[g*Granule+:Granule];
+`else
       if (wr_en_i[g]) mem_q[wr_addr_i][g*Granule+:Granule] <= wr_data_i[g*Granule+:Granule];
+`endif
     end
     if (rd_en_i) rd_data_o <= mem_q[rd_addr_i];
   end
