@@ -50,6 +50,7 @@ class Handlers(ValueHandlers):
         if isinstance(b, DqConst):
             assert e.weight_scale is not None
             ideal = e.weight_scale.astype(np.float64) * self.tensors[e.source].scale
+            # other exporters multiply the two scales in another order: the same but for rounding
             if np.allclose(b.scale.astype(np.float64), ideal, rtol=1e-5, atol=0):
                 q = np.broadcast_to(b.q.reshape(-1), (n,)).astype(np.int64)
                 return replace(e, bias_int=q if e.bias_int is None else e.bias_int + q)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -47,18 +48,18 @@ def attributes(node: Any) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-class ValueHandlers:
-    """Operators; the converter adds the state and the methods below."""
+class ValueHandlers(ABC):
+    """Operators; the converter adds the state and the abstract methods."""
 
     values: dict[str, Value]
     tensors: dict[str, Tensor]
     keep: list[Any]
 
-    def fresh(self, name: str) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def fresh(self, name: str) -> str: ...
 
-    def real(self, value: Value, op: str, node: str) -> Real:
-        raise NotImplementedError
+    @abstractmethod
+    def real(self, value: Value, op: str, node: str) -> Real: ...
 
     def _refuse(self, node: Any, reason: str) -> UnsupportedError:
         return UnsupportedError(node.op_type, node.name, reason)

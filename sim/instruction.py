@@ -3,9 +3,9 @@
 It knows the program, the model image and the input bytes, nothing of the network: DDR, activation
 store, weight and parameter memory are laid out as in ``docs/microarchitecture.md``. Engines take
 their instructions from queues in order, each when its wait counts are met; GATHER, ARRAY, POOL and
-REQUANT hand pixels on in chunks through buffers of the hardware's depth. So a program that the
-hardware could not finish deadlocks here too, and with ``order_seed`` the engines run in a random
-order among those the waits allow, which a correct program must not notice.
+REQUANT hand pixels on in chunks through two buffers, the fewest that the hardware has. So a program
+that the hardware could not finish deadlocks here too, and with ``order_seed`` the engines run in a
+random order among those the waits allow, which a correct program must not notice.
 """
 
 from __future__ import annotations
